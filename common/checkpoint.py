@@ -1,0 +1,53 @@
+"""Checkpoints: saved whole or not at all, checked byte by byte before they are believed."""
+
+import hashlib
+import io
+from pathlib import Path
+
+import torch
+
+from common.cli import UserError
+from common.files import write_whole
+
+SCHEMA = 1
+_SEAL = b"sha256:"
+
+
+def save(path: Path, kind: str, content: dict) -> None:
+    """Save `content` (tensors, numbers, strings and containers of them) under `path`.
+
+    The file is an ordinary `torch.save` archive, a zip, whose comment holds the SHA-256 of all bytes before it:
+    `torch.load` ignores the zip's own checksums, so a flipped byte in a weight would otherwise load in silence.
+    """
+    buffer = io.BytesIO()
+    torch.save({"schema": SCHEMA, "kind": kind, **content}, buffer)
+    data = bytearray(buffer.getvalue())
+    seal_length = len(_SEAL) + 64
+    data[-2:] = seal_length.to_bytes(2, "little")  # the zip's last two bytes: the length of its comment
+    seal = _SEAL + hashlib.sha256(data).hexdigest().encode()
+    write_whole(path, bytes(data) + seal)
+
+
+def load(path: Path, kind: str) -> dict:
+    """Load what `save` wrote, its tensors on the CPU; anything else is a UserError. No pickled code is ever run."""
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such checkpoint") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    sealed, seal = data[: -len(_SEAL) - 64], data[-len(_SEAL) - 64 :]
+    if not seal.startswith(_SEAL):
+        raise UserError(f"{path}: is not a checkpoint of this project, or its end is missing")
+    if seal[len(_SEAL) :] != hashlib.sha256(sealed).hexdigest().encode():
+        raise UserError(f"{path}: is damaged (its SHA-256 does not match)")
+    try:
+        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # a sealed file that holds something else: torch raises many types
+        raise UserError(f"{path}: is not a checkpoint of this project ({type(error).__name__})") from None
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise UserError(f"{path}: was written in another version of the checkpoint format")
+    if content.get("kind") != kind:
+        raise UserError(f"{path}: holds a {content.get('kind')}, not a {kind}")
+    return content

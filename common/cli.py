@@ -1,0 +1,93 @@
+"""The command line: argument types, shared flags, errors in one line."""
+
+import argparse
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+
+class UserError(Exception):
+    """Something the user can put right. The message is one line: the flag or file, what is wrong, what to do."""
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Every flag with its default, the script's docstring as it stands."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that takes no abbreviations and answers a mistake in one line, exit status 2."""
+
+    def __init__(self, description: str):
+        super().__init__(description=description, formatter_class=_HelpFormatter, allow_abbrev=False)
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def whole(minimum: int, maximum: int = 2**31 - 1) -> Callable[[str], int]:
+    """The type of a flag that takes a whole number from `minimum` to `maximum`."""
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if not minimum <= value <= maximum:
+            raise argparse.ArgumentTypeError(f"{value} is not between {minimum:,} and {maximum:,}")
+        return value
+
+    return convert
+
+
+def real(above: float, below: float = math.inf) -> Callable[[str], float]:
+    """The type of a flag that takes a finite number strictly between `above` and `below`."""
+
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        if not (above < value < below):  # false for nan too
+            limits = f"above {above:g}" + (f" and below {below:g}" if below < math.inf else ", and finite")
+            raise argparse.ArgumentTypeError(f"{text} is not {limits}")
+        return value
+
+    return convert
+
+
+def device(text: str) -> torch.device:
+    """The type of --device: auto takes CUDA where there is one."""
+    if text == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, index = text.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdecimal()) or (kind == "cpu" and index):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of auto, cpu, cuda, cuda:0, cuda:1, …")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise argparse.ArgumentTypeError(
+            f"{text} was asked for, but PyTorch finds {found or 'no'} CUDA device{'s' if found > 1 else ''} here; "
+            "use auto or cpu"
+        )
+    return torch.device(text)
+
+
+def add_shared_flags(parser: argparse.ArgumentParser) -> None:
+    """--seed, --device and --out_dir, alike in every script that makes a run."""
+    parser.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, help="same seed, same machine: same bits")
+    parser.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--out_dir", type=Path, help="the run's folder; if not given, a new one under outputs/")
+
+
+def call(main: Callable[[], None]) -> None:
+    """Call a script's `main`: a UserError becomes one line and exit status 2, Ctrl-C exit status 130."""
+    sys.stdout.reconfigure(line_buffering=True)  # a log file shows each line at once
+    try:
+        main()
+    except UserError as error:
+        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
