@@ -194,7 +194,7 @@ def draw_summary(folder: Path, batches_per_epoch: int) -> None:
     figure = new_figure(9, 3.3)
     panels = zip(figure.subplots(1, 3), ("start", "middle", "end"), (0, len(grids) // 2, -1), strict=True)
     for axes, name, k in panels:
-        axes.imshow(Image.open(grids[k]), cmap="gray")
+        axes.imshow(Image.open(grids[k]), cmap="gray", vmin=0, vmax=255)
         axes.set_title(f"{name}: batch {int(grids[k].stem):,}", fontsize=10)
         axes.set_axis_off()
     save_figure(figure, folder / "progress.png")

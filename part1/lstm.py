@@ -1,0 +1,75 @@
+"""An LSTM (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000), by hand from raw parameters."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class LSTM(nn.Module):
+    """Reads a sequence x(1) … x(T) and answers once, from the last short-term memory h(T).
+
+        f(t) = σ(W_fx x(t) + W_fh h(t−1) + b_f)       forget gate: how much long-term memory stays
+        i(t) = σ(W_ix x(t) + W_ih h(t−1) + b_i)       input gate: how much of the candidate enters
+        g(t) = tanh(W_gx x(t) + W_gh h(t−1) + b_g)    candidate
+        o(t) = σ(W_ox x(t) + W_oh h(t−1) + b_o)       output gate
+        c(t) = g(t) ⊙ i(t) + c(t−1) ⊙ f(t)            long-term memory, c(0) = 0
+        h(t) = tanh(c(t)) ⊙ o(t)                      short-term memory, h(0) = 0
+        logits = W_p h(T) + b_p
+
+    The four gates lie stacked in PyTorch's order i, f, g, o, so that weights copy to and from `nn.LSTM` row for row
+    (its two biases add up to the one here):
+
+        weight_ih = [W_ix; W_fx; W_gx; W_ox]   (4·hidden, input)
+        weight_hh = [W_ih; W_fh; W_gh; W_oh]   (4·hidden, hidden)
+        bias      = [b_i; b_f; b_g; b_o]       (4·hidden,)
+
+    Shapes: x (batch, time, input_dim) → logits (batch, output_dim). Without gradients no step is kept: memory does not
+    grow with time.
+    """
+
+    def __init__(self, input_dim: int, hidden_dim: int, output_dim: int):
+        super().__init__()
+        self.hidden_dim = hidden_dim
+        self.weight_ih = nn.Parameter(torch.empty(4 * hidden_dim, input_dim))
+        self.weight_hh = nn.Parameter(torch.empty(4 * hidden_dim, hidden_dim))
+        self.bias = nn.Parameter(torch.empty(4 * hidden_dim))
+        self.fc = nn.Linear(hidden_dim, output_dim)
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self, length: int = 10) -> None:
+        """Draw initial weights with which memory over `length` steps works from the first batch on.
+
+            b_f = log u with u ~ U(1, length − 1), b_i = −b_f      (Tallec & Ollivier 2018, "chrono")
+            W_ih, W_fh, W_gh, W_oh each orthogonal                 (Saxe et al. 2014)
+            W_·x ~ U(−1, 1),  b_g ~ U(−1, 1),  b_o = 0
+
+        At the start a unit keeps the share σ(b_f) = u / (1 + u) of its memory at each step, so it remembers for about
+        u steps, and the units' memories spread over all times up to the length of the task. Orthogonal weights carry h
+        back without shrinking or blowing it up. And with b_g = 0 every candidate tanh(w x) would bend at x = 0; spread
+        out, the candidates of a scalar x tell ten digits apart from the start.
+        """
+        b_i, b_f, b_g, b_o = self.bias.chunk(4)
+        b_f.uniform_(1, max(length - 1, 1)).log_()
+        b_i.copy_(-b_f)
+        b_g.uniform_(-1, 1)
+        b_o.zero_()
+        self.weight_ih.uniform_(-1, 1)
+        for weight in self.weight_hh.chunk(4):
+            nn.init.orthogonal_(weight)
+        self.fc.reset_parameters()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = x.new_zeros(len(x), self.hidden_dim)
+        c = x.new_zeros(len(x), self.hidden_dim)
+        for x_t in x.unbind(1):
+            h, c = self.step(x_t, h, c)
+        return self.fc(h)
+
+    def step(self, x_t: torch.Tensor, h: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """One step of the equations: x(t), h(t−1), c(t−1) → h(t), c(t)."""
+        gates = F.linear(x_t, self.weight_ih, self.bias) + F.linear(h, self.weight_hh)  # (batch, 4·hidden)
+        i, f, g, o = gates.chunk(4, dim=1)
+        c = torch.tanh(g) * torch.sigmoid(i) + c * torch.sigmoid(f)
+        h = torch.tanh(c) * torch.sigmoid(o)
+        return h, c

@@ -1,0 +1,76 @@
+"""Palindromes: a task of pure memory."""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch.utils.data import Dataset
+
+NUM_CLASSES = 10  # the digits
+MAX_INPUT_LENGTH = 100_000
+
+
+def number_of_palindromes(input_length: int) -> int:
+    """How many palindromes of `input_length + 1` digits exist: 10^ceil((input_length + 1) / 2), leading zeros too."""
+    return 10 ** math.ceil((input_length + 1) / 2)
+
+
+class PalindromeDataset(Dataset):
+    """Distinct random palindromes of `input_length + 1` digits: the first `input_length` are the input, the last is
+    the target.
+
+    The last digit equals the first, so the task is to remember the first digit over `input_length − 1` steps; the
+    digits that repeat in the second half say nothing about it. With input_length 5 a palindrome has six digits:
+
+        7 3 1 1 3 | 7        input [7, 3, 1, 1, 3], target 7
+
+    Half of the digits (rounded up) are free, the others mirror them. Palindromes are drawn uniformly and without
+    repetition, as digits, never as numbers. Where fewer exist than asked for (1,000 at length 5), all are taken, in
+    random order: compare `len(dataset)` with the size asked for. (Beyond 18 free digits the first 18 alone are kept
+    distinct: of 10^18 beginnings, two that agree would not be missed.)
+
+    Shapes: digits uint8 (n, input_length + 1). `dataset[index]` gives inputs (…, input_length) and targets (…),
+    for one index or a tensor of them.
+    """
+
+    def __init__(self, input_length: int, size: int, rng: np.random.Generator):
+        if not 1 <= input_length <= MAX_INPUT_LENGTH:
+            raise ValueError(f"input_length {input_length} is not between 1 and {MAX_INPUT_LENGTH:,}")
+        if size < 1:
+            raise ValueError(f"size {size} is not positive")
+        self.input_length = input_length
+        n_digits = input_length + 1
+        n_free = math.ceil(n_digits / 2)
+        n_distinct = min(n_free, 18)  # 10^18 is the last power of ten that an int64 holds
+        size = min(size, 10**n_distinct)
+        beginnings = rng.choice(10**n_distinct, size, replace=False)
+        digits = np.empty((size, n_digits), dtype=np.uint8)
+        for k in range(n_distinct):
+            digits[:, k] = beginnings // 10**k % 10
+        digits[:, n_distinct:n_free] = rng.integers(0, 10, (size, n_free - n_distinct), dtype=np.uint8)
+        digits[:, n_free:] = digits[:, : n_digits - n_free][:, ::-1]
+        self.digits = torch.from_numpy(digits)
+
+    def __len__(self) -> int:
+        return len(self.digits)
+
+    def __getitem__(self, index) -> tuple[torch.Tensor, torch.Tensor]:
+        digits = self.digits[index]
+        return digits[..., :-1], digits[..., -1].long()
+
+
+ENCODINGS = {"scaled": 1, "raw": 1, "one_hot": NUM_CLASSES}  # name → numbers a digit becomes
+
+
+def encode(digits: torch.Tensor, encoding: str) -> torch.Tensor:
+    """Digits (batch, time) as what a network reads, float32 (batch, time, 1 or 10).
+
+    scaled   (digit − 4.5) / 4.5, one scalar in [−1, 1]
+    raw      the digit itself as a scalar: all of one sign, and 9 drives a unit nine times as hard as 1
+    one_hot  ten numbers, the digit's own 1, the others 0
+    """
+    if encoding == "one_hot":
+        return F.one_hot(digits.long(), NUM_CLASSES).float()
+    x = digits.float().unsqueeze(2)
+    return (x - 4.5) / 4.5 if encoding == "scaled" else x

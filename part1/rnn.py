@@ -1,0 +1,44 @@
+"""The earlier exercise: a vanilla recurrent network (Elman 1990), with the interface of `LSTM`."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class VanillaRNN(nn.Module):
+    """Reads a sequence x(1) … x(T) and answers once, from the last state h(T).
+
+        h(t) = tanh(W_hx x(t) + W_hh h(t−1) + b_h),   h(0) = 0
+        logits = W_p h(T) + b_p
+
+    weight_ih is W_hx (hidden, input), weight_hh is W_hh (hidden, hidden), bias is b_h (hidden,); they copy to and from
+    `nn.RNN` as they are.
+
+    Shapes: x (batch, time, input_dim) → logits (batch, output_dim). Without gradients no step is kept.
+    """
+
+    def __init__(self, input_dim: int, hidden_dim: int, output_dim: int):
+        super().__init__()
+        self.hidden_dim = hidden_dim
+        self.weight_ih = nn.Parameter(torch.empty(hidden_dim, input_dim))
+        self.weight_hh = nn.Parameter(torch.empty(hidden_dim, hidden_dim))
+        self.bias = nn.Parameter(torch.empty(hidden_dim))
+        self.fc = nn.Linear(hidden_dim, output_dim)
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self, length: int = 10) -> None:
+        """Draw initial weights as close to `LSTM`'s as a network without gates allows; it cannot be told a `length`.
+
+        W_hh orthogonal (Saxe et al. 2014),  W_hx ~ U(−1, 1),  b_h ~ U(−1, 1)
+        """
+        nn.init.orthogonal_(self.weight_hh)
+        self.weight_ih.uniform_(-1, 1)
+        self.bias.uniform_(-1, 1)
+        self.fc.reset_parameters()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = x.new_zeros(len(x), self.hidden_dim)
+        for x_t in x.unbind(1):
+            h = torch.tanh(F.linear(x_t, self.weight_ih, self.bias) + F.linear(h, self.weight_hh))
+        return self.fc(h)

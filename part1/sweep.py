@@ -1,0 +1,166 @@
+"""How far does each network remember? Lengths × networks × seeds → one table, one figure.
+
+    python part1/sweep.py                                        all of it; hours
+    python part1/sweep.py --networks lstm --lengths 5 10 --seeds 0 1
+
+Each run is a call of part1/train.py with a folder of its own under outputs/part1/sweep. Finished runs are not run again,
+so a sweep that was stopped goes on where it was, and more lengths or seeds can be added later. Writes sweep.csv (a row a
+run), table.md and sweep.png there, from all runs asked for.
+"""
+
+import argparse
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import mean
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tqdm import tqdm
+
+from common import cli
+from common.figures import STYLES, new_figure, save_figure
+from common.files import write_whole
+from common.runs import OUTPUTS, read_metrics
+
+# name → what it is called in the table, and the flags of train.py that make it
+NETWORKS = {
+    "lstm": ("LSTM", []),
+    "torch_lstm": ("nn.LSTM, PyTorch's start", ["--model", "torch_lstm", "--init", "uniform"]),
+    "reference": ("LSTM, the reference's start", ["--init", "normal", "--raw_digits"]),
+    "rnn": ("vanilla RNN, orthogonal start", ["--model", "rnn"]),
+    "rnn_uniform": ("vanilla RNN, PyTorch's start", ["--model", "rnn", "--init", "uniform"]),
+}
+
+
+def run_one(folder: Path, flags: list[str], threads: int) -> None:
+    """Call train.py unless `folder` holds a finished run; its output goes to FOLDER.log."""
+    if (folder / "result.json").exists():
+        return
+    shutil.rmtree(folder, ignore_errors=True)  # the sweep's own, and unfinished
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, str(Path(__file__).with_name("train.py")), *flags, "--out_dir", str(folder)]
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    log = folder.with_suffix(".log")
+    with log.open("w") as output:
+        process = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False)
+    if process.returncode:
+        raise cli.UserError(f"{folder.name} ended with exit status {process.returncode}; see {log}")
+
+
+def collect(folder: Path, network: str, length: int, seed: int) -> dict:
+    """A finished run as a row of the table."""
+    result = json.loads((folder / "result.json").read_text())
+    perfect = [row["epoch"] for row in read_metrics(folder) if row["validation_accuracy"] == 1]
+    per_epoch = result["sequences_seen"] // result["epochs"]
+    return {
+        "network": network,
+        "input_length": length,
+        "seed": seed,
+        "test_accuracy": result["test_accuracy"],
+        "validation_accuracy": result["validation_accuracy"],
+        "best_epoch": result["best_epoch"],
+        "epochs": result["epochs"],
+        "sequences_until_perfect": perfect[0] * per_epoch if perfect else "",
+        "seconds": round(result["seconds"], 1),
+    }
+
+
+def to_csv(rows: list[dict]) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, rows[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def to_table(rows: list[dict], lengths: list[int]) -> str:
+    """Markdown: test accuracy, its mean over seeds, and in brackets the worst seed where it differs."""
+    lines = ["| network | " + " | ".join(f"T = {length}" for length in lengths) + " |"]
+    lines.append("|---|" + "---|" * len(lengths))
+    for network in dict.fromkeys(row["network"] for row in rows):
+        cells = []
+        for length in lengths:
+            accuracies = [r["test_accuracy"] for r in rows if (r["network"], r["input_length"]) == (network, length)]
+            worst = f" ({min(accuracies):.3f})" if min(accuracies) < mean(accuracies) else ""
+            cells.append(f"{mean(accuracies):.3f}{worst}")
+        lines.append(f"| {NETWORKS[network][0]} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(rows: list[dict], lengths: list[int], path: Path) -> None:
+    """Test accuracy, and training sequences until validation was perfect, over input length; all seeds as points."""
+    figure = new_figure(9, 3.6)
+    left, right = figure.subplots(1, 2)
+    columns = {left: "test_accuracy", right: "sequences_until_perfect"}
+    styles = [*STYLES, {"color": "#CC79A7", "linestyle": (0, (5, 1, 1, 1, 1, 1))}]
+    for k, network in enumerate(dict.fromkeys(row["network"] for row in rows)):
+        for axes, column in columns.items():
+            points = [(r["input_length"], r[column]) for r in rows if r["network"] == network and r[column] != ""]
+            means = {length: [y for x, y in points if x == length] for length in lengths}
+            line = [(length, mean(values)) for length, values in means.items() if values]
+            label = NETWORKS[network][0] if axes is left else None
+            axes.plot(*zip(*line, strict=True) if line else ([], []), label=label, linewidth=1.4, **styles[k])
+            axes.scatter(*zip(*points, strict=True) if points else ([], []), s=12, color=styles[k]["color"], alpha=0.6)
+    left.axhline(0.1, color="0.5", linewidth=0.8)
+    left.annotate("chance", (lengths[0], 0.115), fontsize=8, color="0.3")
+    left.set_ylabel("test accuracy")
+    left.set_ylim(0, 1.04)
+    right.set_ylabel("training sequences until validation is 1.0")
+    right.set_yscale("log")
+    for axes in (left, right):
+        axes.set_xlabel("input length (digits)")
+        axes.set_xticks(lengths)
+        axes.grid(color="0.9", linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    save_figure(figure, path)
+
+
+def sweep(args: argparse.Namespace) -> None:
+    runs = {}  # (network, length, seed) → folder
+    for network in args.networks:
+        for length in args.lengths:
+            for seed in args.seeds:
+                runs[network, length, seed] = args.out_dir / "runs" / f"{network}-T{length}-seed{seed}"
+    threads = max(1, (os.cpu_count() or 1) // args.jobs)
+    with ThreadPoolExecutor(args.jobs) as pool:
+        jobs = []
+        for (network, length, seed), folder in runs.items():
+            flags = [*NETWORKS[network][1], "--input_length", str(length), "--seed", str(seed)]
+            flags += ["--max_epoch", str(args.max_epoch)]
+            jobs.append(pool.submit(run_one, folder, flags, threads))
+        for job in tqdm(jobs, unit="run", disable=not sys.stderr.isatty()):
+            job.result()
+    rows = [collect(folder, *key) for key, folder in runs.items()]
+    table = to_table(rows, args.lengths)
+    write_whole(args.out_dir / "sweep.csv", to_csv(rows))
+    write_whole(args.out_dir / "table.md", table)
+    draw(rows, args.lengths, args.out_dir / "sweep.png")
+    print(f"{table}\npicture: {args.out_dir / 'sweep.png'}")
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = cli.Parser(__doc__)
+    add = parser.add_argument
+    add("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="which networks")
+    add("--lengths", nargs="+", type=cli.whole(1), default=[5, 10, 15, 25, 30], help="input lengths, in digits")
+    add("--seeds", nargs="+", type=cli.whole(0), default=[0, 1, 2, 3, 4], help="seeds, a run each")
+    add("--max_epoch", type=cli.whole(1), default=100, help="epochs of each run, at most")
+    add("--jobs", type=cli.whole(1, 1024), default=1, help="runs at once")
+    add("--out_dir", type=Path, default=OUTPUTS / "part1" / "sweep", help="where runs and results lie")
+    return parser.parse_args(argv)
+
+
+def main() -> None:
+    sweep(parse_args())
+
+
+if __name__ == "__main__":
+    cli.call(main)
