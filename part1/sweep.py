@@ -3,9 +3,9 @@
     python part1/sweep.py                                        all of it; hours
     python part1/sweep.py --networks lstm --lengths 5 10 --seeds 0 1
 
-Each run is a call of part1/train.py with a folder of its own under outputs/part1/sweep. Finished runs are not run again,
-so a sweep that was stopped goes on where it was, and more lengths or seeds can be added later. Writes sweep.csv (a row a
-run), table.md and sweep.png there, from all runs asked for.
+Each run is a call of part1/train.py with a folder of its own under outputs/part1/sweep. Finished runs are not run
+again, so a sweep that was stopped goes on where it was, and more lengths or seeds can be added later. Writes sweep.csv
+(a row a run), table.md and sweep.png there, from all runs asked for.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def run_one(folder: Path, flags: list[str], threads: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # the sweep's own, and unfinished
     folder.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, str(Path(__file__).with_name("train.py")), *flags, "--out_dir", str(folder)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    environment = {"OMP_NUM_THREADS": str(threads), **os.environ}  # the user's own setting wins
     log = folder.with_suffix(".log")
     with log.open("w") as output:
         process = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False)
