@@ -89,7 +89,7 @@ def draw_grid(generator: Generator, z: torch.Tensor, path: Path) -> None:
 def train(args: argparse.Namespace) -> Path:
     """One training run; returns its folder."""
     recipe = RECIPES[args.recipe]
-    images = load_mnist("train").images.to(args.device)
+    images = load_mnist("train").images[: args.data_size].to(args.device)
     batches_per_epoch = len(images) // args.batch_size  # the images left over are others in each epoch
     last_batch = args.n_epochs * batches_per_epoch
 
@@ -232,8 +232,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--latent_dim", type=cli.whole(1, 100_000), default=100, help="length of the noise vector z")
     parser.add_argument("--save_interval", type=cli.whole(1), default=500, help="batches between two grids of digits")
     parser.add_argument("--log_interval", type=cli.whole(1), default=100, help="batches between two rows of metrics")
+    parser.add_argument(
+        "--data_size", type=cli.whole(2, 60_000), default=60_000, help="training images, the first ones"
+    )
     cli.add_shared_flags(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.batch_size > args.data_size:
+        parser.error(f"argument --batch_size: {args.batch_size} is more than --data_size {args.data_size}")
+    return args
 
 
 def main() -> None:

@@ -1,0 +1,155 @@
+"""Walk through latent space from one digit to another.
+
+    python part2/interpolate.py                         the assignment's walks: 3 → 4 and 9 → 3 → 2
+    python part2/interpolate.py --digits 1 7 2 --mode slerp
+
+Takes the newest finished run of train_gan.py under outputs/, else the pretrained generator. Finds by itself latent
+points
+whose images a classifier reads as the digits asked for. Writes a folder outputs/part2/interpolate-seedN-TIME with one
+row of images for each walk (what the classifier reads under each), the same as GIF, and result.json: the readings, and
+what stands in the middle of many such walks.
+"""
+
+import argparse
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+
+from common import cli, seeds
+from common.figures import new_figure, save_animation, save_figure, tile
+from common.runs import PRETRAINED, Run, newest_finished
+from part2.classifier import Classifier, load_classifier
+from part2.networks import Generator, load_generator
+
+CONFIDENT = 0.95  # a probability with which the classifier must read a walk's ends
+DRAWS = 20_000  # latent points among which ends are looked for
+
+
+def lerp(z1: torch.Tensor, z2: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    """z = (1 − α) z1 + α z2: z1 and z2 (…, latent_dim), α (steps,) → (…, steps, latent_dim)."""
+    alpha = alpha.unsqueeze(1)
+    return (1 - alpha) * z1.unsqueeze(-2) + alpha * z2.unsqueeze(-2)
+
+
+def slerp(z1: torch.Tensor, z2: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    """z = (sin((1 − α) Ω) z1 + sin(α Ω) z2) / sin Ω with Ω the angle between z1 and z2 (Shoemake 1985).
+
+    A straight line passes closer to the origin than points of a normal distribution lie; the arc keeps their distance.
+    Shapes as in `lerp`.
+    """
+    cosine = torch.cosine_similarity(z1, z2, dim=-1).clamp(-1 + 1e-6, 1 - 1e-6)
+    omega = cosine.acos()[..., None, None]
+    alpha = alpha.unsqueeze(1)
+    return (((1 - alpha) * omega).sin() * z1.unsqueeze(-2) + (alpha * omega).sin() * z2.unsqueeze(-2)) / omega.sin()
+
+
+PATHS = {"linear": lerp, "slerp": slerp}
+
+
+@torch.no_grad()
+def find_ends(generator: Generator, classifier: Classifier, digits: list[int], z: torch.Tensor) -> dict:
+    """For each digit, those of the latent points z whose image the classifier confidently reads as it.
+
+    Where there are none, the one point it reads so most surely; UserError where it reads no image so at all.
+    """
+    probability = torch.cat([classifier.read(generator(part)) for part in z.split(1000)])  # (n, 10)
+    ends = {}
+    for digit in sorted(set(digits)):
+        read_so = probability.argmax(1) == digit
+        if not read_so.any():
+            raise cli.UserError(
+                f"--digits {digit}: the classifier reads none of {len(z):,} images as a {digit}; "
+                "the generator draws too few kinds of digits: train it for longer, or name another --checkpoint"
+            )
+        confident = z[probability[:, digit] >= CONFIDENT]
+        ends[digit] = confident if len(confident) else z[probability[:, digit].argmax()].unsqueeze(0)
+    return ends
+
+
+def draw_walk(images: torch.Tensor, probability: torch.Tensor, path: Path) -> None:
+    """One row of images; under each the digit that the classifier reads and how surely, in per cent."""
+    figure = new_figure(max(4.0, 0.72 * len(images)), 1.25)
+    for axes, image, p in zip(figure.subplots(1, len(images), squeeze=False)[0], images, probability, strict=True):
+        axes.imshow(tile(image.unsqueeze(0), 1), cmap="gray", vmin=0, vmax=255)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_xlabel(f"{p.argmax().item()}\n{100 * p.max().item():.0f} %", fontsize=9)
+    save_figure(figure, path)
+
+
+@torch.no_grad()
+def interpolate(args: argparse.Namespace) -> Path:
+    """Draw every walk asked for; returns the folder."""
+    source = args.checkpoint or newest_finished("part2/train_gan.py") or PRETRAINED / "generator"
+    source = source / "checkpoint.pt" if source.is_dir() else source
+    generator = load_generator(source).to(args.device)
+    classifier = load_classifier().to(args.device)
+    walks = [args.digits] if args.digits else [[3, 4], [9, 3, 2]]
+
+    z = torch.randn(DRAWS, generator.latent_dim, generator=seeds.generator(args.seed, "ends")).to(args.device)
+    ends = find_ends(generator, classifier, [digit for walk in walks for digit in walk], z)
+    along = PATHS[args.mode]
+    alpha = torch.linspace(0, 1, args.steps, device=args.device)
+
+    run = Run.create(args, "part2/interpolate.py", f"part2/interpolate-seed{args.seed}")
+    print(f"generator: {source}")
+    results = []
+    for walk in walks:
+        stations = [ends[digit][k % len(ends[digit])] for k, digit in enumerate(walk)]
+        legs = [along(z1, z2, alpha) for z1, z2 in pairwise(stations)]
+        points = torch.cat([legs[0]] + [leg[1:] for leg in legs[1:]])  # a leg starts where the one before ended
+        images = generator(points)
+        probability = classifier.read(images)
+        name = "walk-" + "-".join(map(str, walk))
+        draw_walk(images, probability, run.folder / f"{name}.png")
+        there_and_back = torch.cat([images, images.flip(0)[1:-1]])
+        save_animation([tile(image.unsqueeze(0), 1) for image in there_and_back], run.folder / f"{name}.gif", scale=6)
+        reads = probability.argmax(1).tolist()
+        results.append({"digits": walk, "reads": reads, "confidence": probability.amax(1).tolist()})
+        print(f"{' → '.join(map(str, walk))}: read as {' '.join(map(str, reads))}")
+        results[-1]["middles"] = {}
+        for start, end in pairwise(walk):
+            shares = read_middles(generator, classifier, ends[start], ends[end], along, args.walks)
+            results[-1]["middles"][f"{start}-{end}"] = shares
+            text = ", ".join(f"{digit} {100 * share:.0f} %" for digit, share in shares.items() if share >= 0.005)
+            print(f"    the middle of {args.walks:,} walks {start} → {end} is read as {text}")
+        print(f"    picture: {run.folder / name}.png and .gif")
+    run.finish({"checkpoint": str(source), "walks": results})
+    return run.folder
+
+
+def read_middles(generator, classifier, starts, ends, along, n: int) -> dict[int, float]:
+    """What the classifier reads half-way between n pairs of ends: digit → share, the most frequent first."""
+    k = torch.arange(n, device=starts.device)
+    # Pairs are counted off so that they repeat as late as possible where there are fewer ends than walks.
+    pairs = starts[k % len(starts)], ends[(k + k // len(starts)) % len(ends)]
+    middles = along(*pairs, torch.tensor([0.5], device=starts.device)).squeeze(1)
+    counts = classifier.read(generator(middles)).argmax(1).bincount(minlength=10) / n
+    return {digit: counts[digit].item() for digit in counts.argsort(descending=True).tolist()}
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = cli.Parser(__doc__)
+    add = parser.add_argument
+    add("--digits", type=cli.whole(0, 9), nargs="+", help="the digits to visit, two or more; if not given, both walks")
+    add("--steps", type=cli.whole(2, 1000), default=11, help="images from one digit to the next, both included")
+    add("--mode", choices=PATHS, default="linear", help="straight line, or arc at constant distance from the origin")
+    add("--walks", type=cli.whole(1, 100_000), default=1000, help="walks over which the middles are counted")
+    add("--checkpoint", type=Path, help="a run's folder or checkpoint; if not given, the newest run's")
+    cli.add_shared_flags(parser)
+    args = parser.parse_args(argv)
+    if args.digits and len(args.digits) < 2:
+        parser.error("argument --digits: a walk needs two digits or more")
+    return args
+
+
+def main() -> None:
+    interpolate(parse_args())
+
+
+if __name__ == "__main__":
+    cli.call(main)
