@@ -22,6 +22,7 @@ from statistics import mean
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import filelock
 from tqdm import tqdm
 
 from common import cli
@@ -130,7 +131,12 @@ def sweep(args: argparse.Namespace) -> None:
             for seed in args.seeds:
                 runs[network, length, seed] = args.out_dir / "runs" / f"{network}-T{length}-seed{seed}"
     threads = max(1, (os.cpu_count() or 1) // args.jobs)
-    with ThreadPoolExecutor(args.jobs) as pool:
+    args.out_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = filelock.FileLock(args.out_dir / ".lock", timeout=0).acquire()
+    except filelock.Timeout:
+        raise cli.UserError(f"--out_dir {args.out_dir}: another sweep is at work there") from None
+    with lock, ThreadPoolExecutor(args.jobs) as pool:
         jobs = []
         for (network, length, seed), folder in runs.items():
             flags = [*NETWORKS[network][1], "--input_length", str(length), "--seed", str(seed)]
