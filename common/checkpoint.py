@@ -9,12 +9,17 @@ import torch
 from common.cli import UserError
 from common.files import write_whole
 
-SCHEMA = 1
+SCHEMA = 1  # of the file; another number, another layout
 _SEAL = b"sha256:"
 
 
+def previous(path: Path) -> Path:
+    """Where `save` keeps the checkpoint before the one at `path`."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
 def save(path: Path, kind: str, content: dict) -> None:
-    """Save `content` (tensors, numbers, strings and containers of them) under `path`.
+    """Save `content` (tensors, numbers, strings and containers of them) under `path`; the file before it is kept.
 
     The file is an ordinary `torch.save` archive, a zip, whose comment holds the SHA-256 of all bytes before it:
     `torch.load` ignores the zip's own checksums, so a flipped byte in a weight would otherwise load in silence.
@@ -25,12 +30,34 @@ def save(path: Path, kind: str, content: dict) -> None:
     seal_length = len(_SEAL) + 64
     data[-2:] = seal_length.to_bytes(2, "little")  # the zip's last two bytes: the length of its comment
     seal = _SEAL + hashlib.sha256(data).hexdigest().encode()
+    if path.exists():
+        restore(path, previous(path))
     write_whole(path, bytes(data) + seal)
+
+
+def restore(source: Path, target: Path) -> None:
+    """Make `target` the same file as `source`, at once."""
+    if not (target.exists() and target.samefile(source)):
+        link = target.with_name(f".{target.name}.link")
+        link.unlink(missing_ok=True)
+        link.hardlink_to(source)
+        link.replace(target)
 
 
 def load(path: Path, kind: str) -> dict:
     """Load what `save` wrote, its tensors on the CPU; anything else is a UserError. No pickled code is ever run."""
     path = Path(path)
+    try:
+        return _load(path, kind)
+    except UserError as error:
+        try:
+            _load(previous(path), kind)
+        except UserError:
+            raise error from None
+        raise UserError(f"{error}; the one before it is sound: {previous(path)}") from None
+
+
+def _load(path: Path, kind: str) -> dict:
     try:
         data = path.read_bytes()
     except FileNotFoundError:

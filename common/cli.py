@@ -10,7 +10,14 @@ import torch
 
 
 class UserError(Exception):
-    """Something the user can put right. The message is one line: the flag or file, what is wrong, what to do."""
+    """Something the user can put right. The message is one line: the flag or file, what is wrong, what to do.
+
+    `status` is the exit status: 2 for bad input, 1 for a run that could not go on.
+    """
+
+    def __init__(self, message: str, status: int = 2):
+        super().__init__(message)
+        self.status = status
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -24,7 +31,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(description=description, formatter_class=_HelpFormatter, allow_abbrev=False)
 
     def error(self, message: str):
-        self.exit(2, f"{self.prog}: error: {message}\n")
+        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
 
 
 def whole(minimum: int, maximum: int = 2**31 - 1) -> Callable[[str], int]:
@@ -81,13 +88,23 @@ def add_shared_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out_dir", type=Path, help="the run's folder; if not given, a new one under outputs/")
 
 
+def add_training_flags(parser: argparse.ArgumentParser) -> None:
+    """What the two training scripts share beyond that: stopping, resuming, precision, TensorBoard."""
+    add = parser.add_argument
+    add("--resume", nargs="?", const=True, metavar="FOLDER", help="go on with this run, or the newest unfinished one")
+    add("--checkpoint_interval", type=real(-1), default=60.0, help="seconds between two checkpoints; 0: every batch")
+    add("--precision", choices=("float32", "bf16"), default="float32", help="of the networks' products")
+    add("--deterministic", action="store_true", help="bit-equal runs on CUDA too, where slower algorithms make them so")
+    add("--tensorboard", action="store_true", help="scalars and grids for TensorBoard too (needs the package)")
+
+
 def call(main: Callable[[], None]) -> None:
-    """Call a script's `main`: a UserError becomes one line and exit status 2, Ctrl-C exit status 130."""
+    """Call a script's `main`: a UserError becomes one line and its exit status, Ctrl-C exit status 130."""
     sys.stdout.reconfigure(line_buffering=True)  # a log file shows each line at once
     try:
         main()
     except UserError as error:
         print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.status)
     except KeyboardInterrupt:
         sys.exit(130)

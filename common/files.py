@@ -1,8 +1,12 @@
-"""Files that matter are written whole or not at all."""
+"""Files that matter are written whole or not at all, and checked before they are believed."""
 
+import hashlib
+import json
 import os
 import tempfile
 from pathlib import Path
+
+from common.cli import UserError
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
@@ -30,3 +34,26 @@ def write_whole(path: Path, data: bytes | str) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write `content` as JSON, last in it the SHA-256 of all the rest."""
+    write_whole(path, json.dumps({**content, "sha256": _digest(content)}, indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict:
+    """Read what `write_json` wrote; UserError if it is missing or has changed since."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        sound = content.pop("sha256") == _digest(content)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, AttributeError, TypeError):
+        sound = False
+    if not sound:
+        raise UserError(f"{path}: is damaged or was edited (its SHA-256 does not match)")
+    return content
+
+
+def _digest(content: dict) -> str:
+    return hashlib.sha256(json.dumps(content, indent=2).encode()).hexdigest()

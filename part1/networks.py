@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from common import checkpoint
+from common.cli import UserError
 from part1.lstm import LSTM
 from part1.rnn import VanillaRNN
 
@@ -68,6 +69,8 @@ def load_network(path: Path) -> nn.Module:
     """
     content = checkpoint.load(path, kind="palindrome network")
     network = NETWORKS[content["model"]](**content["sizes"])
-    network.load_state_dict(content["best"])
+    if content["progress"]["best"] is None:
+        raise UserError(f"{path}: no epoch of this training is finished yet")
+    network.load_state_dict(content["progress"]["best"])
     network.encoding = content["encoding"]
     return network.eval()

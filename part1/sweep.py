@@ -11,9 +11,7 @@ again, so a sweep that was stopped goes on where it was, and more lengths or see
 import argparse
 import csv
 import io
-import json
 import os
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +25,7 @@ from tqdm import tqdm
 
 from common import cli
 from common.figures import STYLES, new_figure, save_figure
-from common.files import write_whole
+from common.files import read_json, write_whole
 from common.runs import OUTPUTS, read_metrics
 
 # name → what it is called in the table, and the flags of train.py that make it
@@ -41,15 +39,16 @@ NETWORKS = {
 
 
 def run_one(folder: Path, flags: list[str], threads: int) -> None:
-    """Call train.py unless `folder` holds a finished run; its output goes to FOLDER.log."""
+    """Call train.py, or go on with the run in `folder`, unless it is finished; its output goes to FOLDER.log."""
     if (folder / "result.json").exists():
         return
-    shutil.rmtree(folder, ignore_errors=True)  # the sweep's own, and unfinished
     folder.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, str(Path(__file__).with_name("train.py")), *flags, "--out_dir", str(folder)]
+    begun = (folder / "config.json").exists()
+    command = [sys.executable, str(Path(__file__).with_name("train.py"))]
+    command += ["--resume", str(folder)] if begun else [*flags, "--out_dir", str(folder)]
     environment = {"OMP_NUM_THREADS": str(threads), **os.environ}  # the user's own setting wins
     log = folder.with_suffix(".log")
-    with log.open("w") as output:
+    with log.open("a") as output:
         process = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False)
     if process.returncode:
         raise cli.UserError(f"{folder.name} ended with exit status {process.returncode}; see {log}")
@@ -57,7 +56,7 @@ def run_one(folder: Path, flags: list[str], threads: int) -> None:
 
 def collect(folder: Path, network: str, length: int, seed: int) -> dict:
     """A finished run as a row of the table."""
-    result = json.loads((folder / "result.json").read_text())
+    result = read_json(folder / "result.json")
     perfect = [row["epoch"] for row in read_metrics(folder) if row["validation_accuracy"] == 1]
     per_epoch = result["sequences_seen"] // result["epochs"]
     return {

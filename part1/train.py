@@ -5,13 +5,13 @@
     python part1/train.py --input_length 10 --init normal --raw_digits     the reference's start
 
 Writes a folder outputs/part1/MODEL-TN-seedN-TIME with curves.png (loss and accuracy over epochs), metrics.jsonl,
-checkpoint.pt (the best epoch by validation) and result.json (test accuracy, read once at the end).
+checkpoint.pt (the best epoch by validation, and all that --resume needs) and result.json (test accuracy, read once).
 """
 
 import argparse
 import copy
 import sys
-import time
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -22,11 +22,15 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from common import checkpoint, cli, seeds
+from common import cli, distributed, seeds
 from common.figures import draw_curves, new_figure, save_figure
-from common.runs import Run, read_metrics
+from common.runs import Run, parse, read_metrics
+from common.saving import Saver, check_finite
 from part1.networks import INITS, NETWORKS, initialise
 from part1.palindromes import ENCODINGS, MAX_INPUT_LENGTH, NUM_CLASSES, PalindromeDataset, encode
+
+SCRIPT = "part1/train.py"
+KIND = "palindrome network"
 
 
 def split(n: int, portion_train: float) -> tuple[slice, slice, slice]:
@@ -52,92 +56,118 @@ def evaluate(network: nn.Module, inputs: torch.Tensor, targets: torch.Tensor, en
     return loss / len(targets), correct / len(targets)
 
 
+@dataclass
+class Progress:
+    """How far training has come: with the network, the optimiser and the schedule, all that a checkpoint must hold."""
+
+    sums: torch.Tensor  # over this epoch's batches: loss, correct answers, gradient norm
+    epoch: int = 1
+    batch: int = 0  # batches of this epoch that are done
+    best: dict | None = None  # the network's weights at the best epoch
+    best_epoch: int = 0
+    best_score: tuple[float, float] = (-1.0, 0.0)  # validation accuracy, −validation loss
+    perfect_epochs: int = 0  # epochs in a row with validation accuracy 1.0
+
+
 def train(args: argparse.Namespace) -> Path:
     """One training run; returns its folder."""
+    device, processes = distributed.join(args.device), distributed.PROCESSES
+    say = tqdm.write if distributed.FIRST else lambda *_: None
     rng = np.random.default_rng(seeds.stream_seed(args.seed, "palindromes"))
     dataset = PalindromeDataset(args.input_length, args.data_size, rng)
     parts = split(len(dataset), args.portion_train)
-    (inputs, targets), validation, test = ([t.to(args.device) for t in dataset[part]] for part in parts)
+    (inputs, targets), validation, test = ([t.to(device) for t in dataset[part]] for part in parts)
     encoding = "one_hot" if args.one_hot else "raw" if args.raw_digits else "scaled"
     sizes = {"input_dim": ENCODINGS[encoding], "hidden_dim": args.num_hidden, "output_dim": NUM_CLASSES}
 
     torch.manual_seed(args.seed)  # the initial weights; nothing else draws from the global generator
     network = NETWORKS[args.model](**sizes)
     initialise(network, args.init, args.input_length)
-    network.to(args.device)
+    network.to(device)
     optimizer = torch.optim.RMSprop(network.parameters(), lr=args.learning_rate, alpha=0.99)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=100, gamma=0.1)
+    at = Progress(sums=torch.zeros(3, device=device))
 
-    run = Run.create(args, "part1/train.py", f"part1/{args.model}-T{args.input_length}-seed{args.seed}")
-    tqdm.write(f"{run.folder}")
+    run = Run.open(args, SCRIPT, f"part1/{args.model}-T{args.input_length}-seed{args.seed}", KIND)
+    about = {"model": args.model, "sizes": sizes, "encoding": encoding}
+    learners = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
+    saver = Saver(run, KIND, args.checkpoint_interval, about, learners, at)
+    say(f"{run.folder}")
     if len(dataset) < args.data_size:
-        tqdm.write(f"only {len(dataset):,} palindromes of {args.input_length + 1} digits exist: all of them are used")
-    tqdm.write(
-        f"{'epoch':>5} {'loss':>8} {'accuracy':>8} {'val loss':>8} {'val acc':>8} {'gradient':>8} {'rate':>8} {'s':>6}"
-    )
+        say(f"only {len(dataset):,} palindromes of {args.input_length + 1} digits exist: all of them are used")
+    say(f"{'epoch':>5} {'loss':>8} {'accuracy':>8} {'val loss':>8} {'val acc':>8} {'gradient':>8} {'rate':>8} {'s':>6}")
+    quiet = not (distributed.FIRST and sys.stderr.isatty())
+    with saver:
+        progress = tqdm(total=args.max_epoch, initial=at.epoch - 1, unit="epoch", disable=quiet, leave=False)
+        while at.epoch <= args.max_epoch and at.perfect_epochs < args.patience:
+            order = torch.randperm(len(inputs), generator=seeds.generator(args.seed, "order", at.epoch)).to(device)
+            batches = order.split(args.batch_size * processes)
+            for whole_batch in batches[at.batch :]:
+                index = distributed.share(whole_batch)
+                with torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16"):
+                    logits = network(encode(inputs[index], encoding)).float()
+                # The mean over processes of these shares is the mean over the whole batch.
+                loss = F.cross_entropy(logits, targets[index], reduction="sum") * processes / len(whole_batch)
+                correct = (logits.argmax(1) == targets[index]).sum() * processes / len(whole_batch)
+                optimizer.zero_grad()
+                loss.backward()
+                norm = distributed.mean_gradients(network)
+                check_finite(loss + norm, f"epoch {at.epoch}, batch {at.batch + 1}")
+                nn.utils.clip_grads_with_norm_(network.parameters(), args.max_norm, norm)
+                optimizer.step()
+                at.sums += torch.stack([loss.detach(), correct, norm]) * len(whole_batch)
+                at.batch += 1
+                saver.after_step()
 
-    started = time.monotonic()
-    best, best_score, perfect_epochs = None, (-1.0, 0.0), 0
-    for epoch in tqdm(range(1, args.max_epoch + 1), unit="epoch", disable=not sys.stderr.isatty(), leave=False):
-        sums = torch.zeros(3, device=args.device)  # loss, correct answers, gradient norm, each times the batch's size
-        order = torch.randperm(len(inputs), generator=seeds.generator(args.seed, "order", epoch))
-        for index in order.to(args.device).split(args.batch_size):
-            logits = network(encode(inputs[index], encoding))
-            loss = F.cross_entropy(logits, targets[index])
-            optimizer.zero_grad()
-            loss.backward()
-            norm = nn.utils.clip_grad_norm_(network.parameters(), args.max_norm)
-            optimizer.step()
-            correct = (logits.argmax(1) == targets[index]).float().mean()
-            sums += torch.stack([loss.detach(), correct, norm]) * len(index)
+            train_loss, train_accuracy, gradient_norm = distributed.mean(at.sums / len(inputs)).tolist()
+            validation_loss, validation_accuracy = distributed.from_first(
+                evaluate(network, *validation, encoding), device
+            )
+            row = {
+                "epoch": at.epoch,
+                "loss": train_loss,
+                "accuracy": train_accuracy,
+                "validation_loss": validation_loss,
+                "validation_accuracy": validation_accuracy,
+                "gradient_norm": gradient_norm,
+                "learning_rate": scheduler.get_last_lr()[0],
+                "seconds": saver.seconds(),
+            }
+            run.log(row, at.epoch)
+            say(
+                f"{at.epoch:5d} {train_loss:8.4f} {train_accuracy:8.4f} {validation_loss:8.4f} "
+                f"{validation_accuracy:8.4f} {gradient_norm:8.3f} {row['learning_rate']:8.0e} {row['seconds']:6.1f}"
+            )
+            scheduler.step()
 
-        train_loss, train_accuracy, gradient_norm = (sums / len(inputs)).tolist()
-        validation_loss, validation_accuracy = evaluate(network, *validation, encoding)
-        row = {
-            "epoch": epoch,
-            "loss": train_loss,
-            "accuracy": train_accuracy,
-            "validation_loss": validation_loss,
-            "validation_accuracy": validation_accuracy,
-            "gradient_norm": gradient_norm,
-            "learning_rate": scheduler.get_last_lr()[0],
-            "seconds": time.monotonic() - started,
-        }
-        run.log(row)
-        tqdm.write(
-            f"{epoch:5d} {train_loss:8.4f} {train_accuracy:8.4f} {validation_loss:8.4f} {validation_accuracy:8.4f} "
-            f"{gradient_norm:8.3f} {row['learning_rate']:8.0e} {row['seconds']:6.1f}"
-        )
-        scheduler.step()
+            score = (validation_accuracy, -validation_loss)  # of two equally accurate epochs the surer one
+            if score > at.best_score:
+                at.best, at.best_score, at.best_epoch = copy.deepcopy(network.state_dict()), score, at.epoch
+            at.perfect_epochs = at.perfect_epochs + 1 if validation_accuracy == 1 else 0
+            at.epoch, at.batch = at.epoch + 1, 0
+            at.sums.zero_()
+            progress.update()
+        progress.close()
+        saver.at_end()
 
-        score = (validation_accuracy, -validation_loss)  # of two equally accurate epochs the surer one
-        if score > best_score:
-            best, best_score, best_epoch = copy.deepcopy(network.state_dict()), score, epoch
-        perfect_epochs = perfect_epochs + 1 if validation_accuracy == 1 else 0
-        if perfect_epochs == args.patience:
-            break
-
-    network.load_state_dict(best)
+    network.load_state_dict(at.best)
     _, test_accuracy = evaluate(network, *test, encoding)
-    checkpoint.save(
-        run.checkpoint,
-        "palindrome network",
-        {"model": args.model, "sizes": sizes, "encoding": encoding, "best": best, "best_epoch": best_epoch},
-    )
-    draw_summary(run.folder)
+    if distributed.FIRST:
+        draw_summary(run.folder)
     run.finish(
         {
             "test_accuracy": test_accuracy,
-            "validation_accuracy": best_score[0],
-            "best_epoch": best_epoch,
-            "epochs": epoch,
-            "seconds": time.monotonic() - started,
-            "sequences_seen": epoch * len(inputs),
+            "validation_accuracy": at.best_score[0],
+            "best_epoch": at.best_epoch,
+            "epochs": at.epoch - 1,
+            "seconds": saver.seconds(),
+            "sequences_seen": (at.epoch - 1) * len(inputs),
             "parameters": sum(parameter.numel() for parameter in network.parameters()),
         }
     )
-    print(f"test accuracy {test_accuracy:.4f} on {len(test[1]):,} palindromes never seen, at epoch {best_epoch}")
-    print(f"picture: {run.folder / 'curves.png'}")
+    distributed.leave()
+    say(f"test accuracy {test_accuracy:.4f} on {len(test[1]):,} palindromes never seen, at epoch {at.best_epoch}")
+    say(f"picture: {run.folder / 'curves.png'}")
     return run.folder
 
 
@@ -165,13 +195,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--init", choices=INITS, default="memory", help="initial weights; uniform: PyTorch's, normal: the reference's")
     add("--max_epoch", type=cli.whole(1), default=100, help="passes over the training data, at most")
     add("--patience", type=cli.whole(1), default=5, help="stop after so many epochs in a row with validation at 1.0")
-    add("--batch_size", type=cli.whole(1), default=128, help="sequences in a batch")
+    add("--batch_size", type=cli.whole(1), default=128, help="sequences in a batch (of each process)")
     add("--learning_rate", type=cli.real(0), default=1e-3, help="of RMSprop; a tenth of it from epoch 101 on")
     add("--max_norm", type=cli.real(0), default=10.0, help="gradients longer than this are cut to it")
     add("--data_size", type=cli.whole(1, 10_000_000), default=10_000, help="palindromes to draw")
     add("--portion_train", type=cli.real(0, 1), default=0.8, help="share to train on; the rest: validation, test")
     cli.add_shared_flags(parser)
-    args = parser.parse_args(argv)
+    cli.add_training_flags(parser)
+    args = parse(parser, argv, SCRIPT, grows="max_epoch", free={"checkpoint_interval", "tensorboard"})
     args.one_hot = args.one_hot or args.input_dim == 10
     args.input_dim = 10 if args.one_hot else 1
     if args.one_hot and args.raw_digits:

@@ -87,7 +87,7 @@ def train(args: argparse.Namespace) -> Path:
             sums += torch.stack([loss.detach(), correct]) * len(index)
         loss, accuracy = (sums / len(images)).tolist()
         seconds = time.monotonic() - started
-        run.log({"epoch": epoch, "loss": loss, "accuracy": accuracy, "seconds": seconds})
+        run.log({"epoch": epoch, "loss": loss, "accuracy": accuracy, "seconds": seconds}, epoch)
         tqdm.write(f"{epoch:5d} {loss:7.4f} {accuracy:8.4f} {seconds:6.1f}")
 
     checkpoint.save(run.checkpoint, "digit classifier", {"classifier": classifier.state_dict()})

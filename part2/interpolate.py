@@ -21,7 +21,7 @@ import torch
 
 from common import cli, seeds
 from common.figures import new_figure, save_animation, save_figure, tile
-from common.runs import PRETRAINED, Run, newest_finished
+from common.runs import PRETRAINED, Run, newest
 from part2.classifier import Classifier, load_classifier
 from part2.networks import Generator, load_generator
 
@@ -84,7 +84,7 @@ def draw_walk(images: torch.Tensor, probability: torch.Tensor, path: Path) -> No
 @torch.no_grad()
 def interpolate(args: argparse.Namespace) -> Path:
     """Draw every walk asked for; returns the folder."""
-    source = args.checkpoint or newest_finished("part2/train_gan.py") or PRETRAINED / "generator"
+    source = args.checkpoint or newest("part2/train_gan.py", finished=True) or PRETRAINED / "generator"
     source = source / "checkpoint.pt" if source.is_dir() else source
     generator = load_generator(source).to(args.device)
     classifier = load_classifier().to(args.device)

@@ -11,7 +11,6 @@ metrics.jsonl, checkpoint.pt and result.json.
 import argparse
 import copy
 import sys
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
@@ -24,12 +23,15 @@ import torch.nn.functional as F
 from PIL import Image
 from tqdm import tqdm
 
-from common import checkpoint, cli, seeds
-from common.figures import draw_curves, new_figure, save_animation, save_figure, save_picture, tile
-from common.runs import Run, read_metrics
+from common import cli, distributed, seeds
+from common.figures import draw_curves, new_figure, save_animation, save_figure, tile
+from common.runs import Run, parse, read_metrics
+from common.saving import Saver, check_finite
 from part2.mnist import load_mnist
 from part2.networks import Discriminator, Generator
 
+SCRIPT = "part2/train_gan.py"
+KIND = "GAN"
 GRID = 5  # digits along each side of a grid
 
 
@@ -79,112 +81,133 @@ def update_average(average: Generator, generator: Generator, decay: float, batch
 
 
 @torch.no_grad()
-def draw_grid(generator: Generator, z: torch.Tensor, path: Path) -> None:
+def draw_grid(run: Run, generator: Generator, z: torch.Tensor, batch: int) -> None:
     """Write the digits that the generator makes of the fixed noise z, in eval mode, without a trace in it."""
     training = generator.training
-    save_picture(tile(generator.eval()(z), GRID), path)
+    sheet = tile(generator.eval()(z), GRID)
     generator.train(training)
+    run.show("grid", sheet, batch)
+
+
+@dataclass
+class Progress:
+    """How far training has come: with the networks and the optimisers, all that a checkpoint must hold."""
+
+    sums: torch.Tensor  # since the last row of metrics: both losses, the discriminator's accuracy on real and on fake
+    summed: int = 0  # batches in them
+    batch: int = 0  # batches done
 
 
 def train(args: argparse.Namespace) -> Path:
     """One training run; returns its folder."""
+    device = distributed.join(args.device)
+    say = tqdm.write if distributed.FIRST else lambda *_: None
     recipe = RECIPES[args.recipe]
-    images = load_mnist("train").images[: args.data_size].to(args.device)
-    batches_per_epoch = len(images) // args.batch_size  # the images left over are others in each epoch
+    images = load_mnist("train").images[: args.data_size].to(device)
+    whole_batch = args.batch_size * distributed.PROCESSES
+    batches_per_epoch = len(images) // whole_batch  # the images left over are others in each epoch
     last_batch = args.n_epochs * batches_per_epoch
 
     torch.manual_seed(args.seed)  # the initial weights; nothing else draws from the global generator
-    generator = Generator(args.latent_dim).to(args.device)
-    discriminator = Discriminator().to(args.device)
+    generator, discriminator = Generator(args.latent_dim).to(device), Discriminator().to(device)
     average = copy.deepcopy(generator) if recipe.average else None
     sampler = average or generator
     adam = {"lr": args.learning_rate, "betas": recipe.betas, "fused": True}
     generator_optimizer = torch.optim.Adam(generator.parameters(), **adam)
     discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), **adam)
+    at = Progress(sums=torch.zeros(4, device=device))
 
-    run = Run.create(args, "part2/train_gan.py", f"part2/{args.recipe}-seed{args.seed}")
-    grids = run.folder / "grids"
-    grids.mkdir()
-    grid_z = torch.randn(GRID**2, args.latent_dim, generator=seeds.generator(args.seed, "grid")).to(args.device)
-    draw_grid(sampler, grid_z, grids / f"{0:07d}.png")
-    tqdm.write(
-        f"{run.folder}\n{'epoch':>5} {'batch':>7} {'G loss':>7} {'D loss':>7} {'D real':>7} {'D fake':>7} {'s':>7}"
-    )
+    run = Run.open(args, SCRIPT, f"part2/{args.recipe}-seed{args.seed}", KIND)
+    about = {"latent_dim": args.latent_dim, "recipe": asdict(recipe)}
+    learners = {
+        "generator": generator,
+        "discriminator": discriminator,
+        "generator_optimizer": generator_optimizer,
+        "discriminator_optimizer": discriminator_optimizer,
+    } | ({"average": average} if average else {})
+    saver = Saver(run, KIND, args.checkpoint_interval, about, learners, at)
 
-    def content() -> dict:
-        return {
-            "latent_dim": args.latent_dim,
-            "recipe": asdict(recipe),
-            "batch": batch,
-            "generator": generator.state_dict(),
-            "discriminator": discriminator.state_dict(),
-            "average": average and average.state_dict(),
-            "generator_optimizer": generator_optimizer.state_dict(),
-            "discriminator_optimizer": discriminator_optimizer.state_dict(),
-        }
+    grid_z = torch.randn(GRID**2, args.latent_dim, generator=seeds.generator(args.seed, "grid")).to(device)
+    if at.batch == 0:
+        draw_grid(run, sampler, grid_z, 0)
+    say(f"{run.folder}\n{'epoch':>5} {'batch':>7} {'G loss':>7} {'D loss':>7} {'D real':>7} {'D fake':>7} {'s':>7}")
+    quiet = not (distributed.FIRST and sys.stderr.isatty())
+    progress = tqdm(total=last_batch, initial=at.batch, unit="batch", disable=quiet, leave=False)
+    order, order_epoch = None, None
+    with saver:
+        while at.batch < last_batch:
+            epoch, position = divmod(at.batch, batches_per_epoch)
+            if epoch != order_epoch:
+                order = torch.randperm(len(images), generator=seeds.generator(args.seed, "order", epoch)).to(device)
+                order_epoch = epoch
+            real = images[distributed.share(order[position * whole_batch : (position + 1) * whole_batch])]
+            noise = seeds.generator(args.seed, "noise", at.batch + 1)
+            z = distributed.share(torch.randn(whole_batch, args.latent_dim, generator=noise)).to(device)
+            bf16 = torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16")
 
-    started = time.monotonic()
-    sums, summed = torch.zeros(4, device=args.device), 0
-    progress = tqdm(total=last_batch, unit="batch", disable=not sys.stderr.isatty(), leave=False)
-    for batch in range(1, last_batch + 1):
-        epoch, position = divmod(batch - 1, batches_per_epoch)
-        if position == 0:
-            order = torch.randperm(len(images), generator=seeds.generator(args.seed, "order", epoch))
-        real = images[order[position * args.batch_size : (position + 1) * args.batch_size]]
-        z = torch.randn(args.batch_size, args.latent_dim, generator=seeds.generator(args.seed, "noise", batch))
+            # Generator: make the discriminator call its images real. The discriminator's weights need no gradient here.
+            discriminator.requires_grad_(False)
+            with bf16:
+                fake = generator(z).float()
+                g_loss = generator_loss(discriminator(fake).float())
+            discriminator.requires_grad_(True)
+            generator_optimizer.zero_grad()
+            g_loss.backward()
+            g_norm = distributed.mean_gradients(generator)
+            generator_optimizer.step()
 
-        # Generator: make the discriminator call its images real. The discriminator's weights need no gradient here.
-        fake = generator(z.to(args.device))
-        discriminator.requires_grad_(False)
-        g_loss = generator_loss(discriminator(fake))
-        discriminator.requires_grad_(True)
-        generator_optimizer.zero_grad()
-        g_loss.backward()
-        generator_optimizer.step()
+            # Discriminator: tell real images from the same fakes, detached. One pass over both.
+            with bf16:
+                logits = discriminator(torch.cat([real, fake.detach()])).float()
+            real_logits, fake_logits = logits.chunk(2)
+            d_loss = discriminator_loss(real_logits, fake_logits)
+            discriminator_optimizer.zero_grad()
+            d_loss.backward()
+            d_norm = distributed.mean_gradients(discriminator)
+            discriminator_optimizer.step()
 
-        # Discriminator: tell real images from the same fakes, detached. One pass over both.
-        real_logits, fake_logits = discriminator(torch.cat([real, fake.detach()])).chunk(2)
-        d_loss = discriminator_loss(real_logits, fake_logits)
-        discriminator_optimizer.zero_grad()
-        d_loss.backward()
-        discriminator_optimizer.step()
+            check_finite(g_loss + d_loss + g_norm + d_norm, f"batch {at.batch + 1}")
+            at.batch += 1
+            at.summed += 1
+            accuracy = (real_logits > 0).float().mean(), (fake_logits < 0).float().mean()
+            at.sums += torch.stack([g_loss.detach(), d_loss.detach(), *accuracy])
+            if average:
+                update_average(average, generator, recipe.average, at.batch)
 
-        if average:
-            update_average(average, generator, recipe.average, batch)
-
-        accuracy = (real_logits > 0).float().mean(), (fake_logits < 0).float().mean()
-        sums += torch.stack([g_loss.detach(), d_loss.detach(), *accuracy])
-        summed += 1
-        progress.update()
-        epoch_ends = position == batches_per_epoch - 1
-        if batch % args.log_interval == 0 or epoch_ends:
-            g, d, on_real, on_fake = (sums / summed).tolist()
-            row = {"epoch": epoch + 1, "batch": batch, "generator_loss": g, "discriminator_loss": d}
-            row |= {"accuracy_real": on_real, "accuracy_fake": on_fake, "seconds": time.monotonic() - started}
-            run.log(row)
-            sums.zero_()
-            summed = 0
-        if batch % args.save_interval == 0 or batch == last_batch:
-            draw_grid(sampler, grid_z, grids / f"{batch:07d}.png")
-        if epoch_ends:
-            checkpoint.save(run.checkpoint, "GAN", content())
-            seconds = time.monotonic() - started
-            tqdm.write(f"{epoch + 1:5d} {batch:7d} {g:7.3f} {d:7.3f} {on_real:7.3f} {on_fake:7.3f} {seconds:7.1f}")
+            epoch_ends = position == batches_per_epoch - 1
+            if at.batch % args.log_interval == 0 or epoch_ends:
+                g, d, on_real, on_fake = distributed.mean(at.sums / at.summed).tolist()
+                row = {"epoch": epoch + 1, "batch": at.batch, "generator_loss": g, "discriminator_loss": d}
+                row |= {"accuracy_real": on_real, "accuracy_fake": on_fake, "seconds": saver.seconds()}
+                run.log(row, at.batch)
+                at.sums.zero_()
+                at.summed = 0
+                if epoch_ends:
+                    figures = f"{g:7.3f} {d:7.3f} {on_real:7.3f} {on_fake:7.3f} {saver.seconds():7.1f}"
+                    say(f"{epoch + 1:5d} {at.batch:7d} {figures}")
+            if at.batch % args.save_interval == 0 or at.batch == last_batch:
+                draw_grid(run, sampler, grid_z, at.batch)
+            progress.update()
+            saver.after_step()
+        saver.at_end()
     progress.close()
-    draw_summary(run.folder, batches_per_epoch)
-    last_epoch = [row for row in read_metrics(run.folder) if row["epoch"] == args.n_epochs]
-    run.finish(
-        {
-            "epochs": args.n_epochs,
-            "batches": last_batch,
-            "seconds": time.monotonic() - started,
-            "discriminator_accuracy": mean(row["accuracy_real"] / 2 + row["accuracy_fake"] / 2 for row in last_epoch),
-            "generator_loss": mean(row["generator_loss"] for row in last_epoch),
-            "discriminator_loss": mean(row["discriminator_loss"] for row in last_epoch),
-            "checkpoint": run.checkpoint.name,
-        }
-    )
-    print(f"pictures: {run.folder / 'progress.png'}, curves.png and training.gif beside it")
+
+    if distributed.FIRST:
+        draw_summary(run.folder, batches_per_epoch)
+        last_epoch = [row for row in read_metrics(run.folder) if row["epoch"] == args.n_epochs]
+        run.finish(
+            {
+                "epochs": args.n_epochs,
+                "batches": last_batch,
+                "seconds": saver.seconds(),
+                "discriminator_accuracy": mean(r["accuracy_real"] / 2 + r["accuracy_fake"] / 2 for r in last_epoch),
+                "generator_loss": mean(row["generator_loss"] for row in last_epoch),
+                "discriminator_loss": mean(row["discriminator_loss"] for row in last_epoch),
+                "checkpoint": run.checkpoint.name,
+            }
+        )
+    distributed.leave()
+    say(f"pictures: {run.folder / 'progress.png'}, curves.png and training.gif beside it")
     return run.folder
 
 
@@ -227,7 +250,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     parser.add_argument("--recipe", choices=RECIPES, default="improved", help="how to train")
     parser.add_argument("--n_epochs", type=cli.whole(1), default=200, help="passes over the training images")
-    parser.add_argument("--batch_size", type=cli.whole(2, 60_000), default=64, help="images in a batch")
+    parser.add_argument(
+        "--batch_size", type=cli.whole(2, 60_000), default=64, help="images in a batch (of each process)"
+    )
     parser.add_argument("--learning_rate", type=cli.real(0), default=2e-4, help="of Adam, for both networks")
     parser.add_argument("--latent_dim", type=cli.whole(1, 100_000), default=100, help="length of the noise vector z")
     parser.add_argument("--save_interval", type=cli.whole(1), default=500, help="batches between two grids of digits")
@@ -236,9 +261,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--data_size", type=cli.whole(2, 60_000), default=60_000, help="training images, the first ones"
     )
     cli.add_shared_flags(parser)
-    args = parser.parse_args(argv)
-    if args.batch_size > args.data_size:
-        parser.error(f"argument --batch_size: {args.batch_size} is more than --data_size {args.data_size}")
+    cli.add_training_flags(parser)
+    free = {"save_interval", "checkpoint_interval", "tensorboard"}
+    args = parse(parser, argv, SCRIPT, grows="n_epochs", free=free)
+    if args.batch_size * args.processes > args.data_size:
+        parser.error(f"argument --batch_size: {args.batch_size} is more than a process's share of the training images")
     return args
 
 
