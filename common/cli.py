@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -98,13 +99,28 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
     add("--tensorboard", action="store_true", help="scalars and grids for TensorBoard too (needs the package)")
 
 
+def use_deterministic_algorithms() -> None:
+    """What --deterministic asks for: on CUDA, algorithms that add up in the same order every time."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # it finds bugs; it does not make bits equal
+    torch.use_deterministic_algorithms(True)
+
+
 def call(main: Callable[[], None]) -> None:
-    """Call a script's `main`: a UserError becomes one line and its exit status, Ctrl-C exit status 130."""
+    """Call a script's `main`: a UserError becomes one line and its exit status, Ctrl-C exit status 130.
+
+    So does memory that does not suffice, which PyTorch and NumPy report in several ways.
+    """
     sys.stdout.reconfigure(line_buffering=True)  # a log file shows each line at once
     try:
         main()
     except UserError as error:
         print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
         sys.exit(error.status)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        print(f"{Path(sys.argv[0]).name}: error: not enough memory; ask for less data or smaller sizes", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

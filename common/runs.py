@@ -10,6 +10,7 @@ result.json              the last thing written: its presence means that the run
 import argparse
 import datetime
 import hashlib
+import importlib.util
 import json
 import os
 import platform
@@ -178,6 +179,8 @@ def parse(parser: argparse.ArgumentParser, argv: list[str] | None, script: str, 
     """
     args = parser.parse_args(argv)
     args.processes = distributed.PROCESSES
+    if args.tensorboard and not importlib.util.find_spec("tensorboard"):
+        raise UserError(f"--tensorboard: the package is missing; install it: {sys.executable} -m pip install tensorboard")
     if args.resume is None:
         return args
     if args.resume is True:

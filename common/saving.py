@@ -20,7 +20,7 @@ class Saver:
         every `interval` seconds    save, and go on
         SIGUSR1                     save, and go on (Slurm's warning before it ends a job)
         SIGINT, SIGTERM             finish the step, save, say how to resume, exit with 130 or 143
-        … a second time             exit at once
+        … again a second later      exit at once
 
     A checkpoint holds `about` (what rebuilds the network), the state of each of the `learners` (networks, optimisers,
     schedules), the fields of `progress` (how far the loop has come), and a `clock` (what no two runs have alike). Of a
@@ -65,9 +65,11 @@ class Saver:
             signal.signal(number, handler)
 
     def _on_stop(self, number: int, _frame) -> None:
-        if self._stop:
+        now = time.monotonic()
+        if self._stop and now - self._stopped > 1:  # at once, a terminal and torchrun may both pass on one Ctrl-C
             sys.exit(128 + number)
-        self._stop = number
+        if not self._stop:
+            self._stop, self._stopped = number, now
 
     def _on_save(self, _number: int, _frame) -> None:
         self._save_now = 1

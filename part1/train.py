@@ -71,6 +71,8 @@ class Progress:
 
 def train(args: argparse.Namespace) -> Path:
     """One training run; returns its folder."""
+    if args.deterministic:
+        cli.use_deterministic_algorithms()
     device, processes = distributed.join(args.device), distributed.PROCESSES
     say = tqdm.write if distributed.FIRST else lambda *_: None
     rng = np.random.default_rng(seeds.stream_seed(args.seed, "palindromes"))
@@ -191,7 +193,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--one_hot", action="store_true", help="feed digits as ten numbers instead of one")
     add("--raw_digits", action="store_true", help="feed 0 … 9 as they are instead of scaled to [−1, 1]")
     add("--model", choices=NETWORKS, default="lstm", help="the network; torch_lstm is nn.LSTM, for comparison")
-    add("--num_hidden", type=cli.whole(1, 100_000), default=128, help="units in h (and c)")
+    add("--num_hidden", type=cli.whole(1, 4096), default=128, help="units in h (and c)")
     add("--init", choices=INITS, default="memory", help="initial weights; uniform: PyTorch's, normal: the reference's")
     add("--max_epoch", type=cli.whole(1), default=100, help="passes over the training data, at most")
     add("--patience", type=cli.whole(1), default=5, help="stop after so many epochs in a row with validation at 1.0")

@@ -100,6 +100,8 @@ class Progress:
 
 def train(args: argparse.Namespace) -> Path:
     """One training run; returns its folder."""
+    if args.deterministic:
+        cli.use_deterministic_algorithms()
     device = distributed.join(args.device)
     say = tqdm.write if distributed.FIRST else lambda *_: None
     recipe = RECIPES[args.recipe]
@@ -254,7 +256,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--batch_size", type=cli.whole(2, 60_000), default=64, help="images in a batch (of each process)"
     )
     parser.add_argument("--learning_rate", type=cli.real(0), default=2e-4, help="of Adam, for both networks")
-    parser.add_argument("--latent_dim", type=cli.whole(1, 100_000), default=100, help="length of the noise vector z")
+    parser.add_argument("--latent_dim", type=cli.whole(1, 10_000), default=100, help="length of the noise vector z")
     parser.add_argument("--save_interval", type=cli.whole(1), default=500, help="batches between two grids of digits")
     parser.add_argument("--log_interval", type=cli.whole(1), default=100, help="batches between two rows of metrics")
     parser.add_argument(
