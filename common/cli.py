@@ -120,7 +120,9 @@ def call(main: Callable[[], None]) -> None:
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
-        print(f"{Path(sys.argv[0]).name}: error: not enough memory; ask for less data or smaller sizes", file=sys.stderr)
+        print(
+            f"{Path(sys.argv[0]).name}: error: not enough memory; ask for less data or smaller sizes", file=sys.stderr
+        )
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

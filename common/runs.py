@@ -180,7 +180,9 @@ def parse(parser: argparse.ArgumentParser, argv: list[str] | None, script: str, 
     args = parser.parse_args(argv)
     args.processes = distributed.PROCESSES
     if args.tensorboard and not importlib.util.find_spec("tensorboard"):
-        raise UserError(f"--tensorboard: the package is missing; install it: {sys.executable} -m pip install tensorboard")
+        raise UserError(
+            f"--tensorboard: the package is missing; install it: {sys.executable} -m pip install tensorboard"
+        )
     if args.resume is None:
         return args
     if args.resume is True:
