@@ -73,5 +73,5 @@ def load_generator(path: Path) -> Generator:
     """
     content = checkpoint.load(path, kind="GAN")
     generator = Generator(content["latent_dim"])
-    generator.load_state_dict(content["average"] or content["generator"])
+    generator.load_state_dict(content.get("average") or content["generator"])
     return generator.eval()
