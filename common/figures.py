@@ -17,6 +17,7 @@ STYLES = [
     {"color": "#D55E00", "linestyle": "--"},
     {"color": "#009E73", "linestyle": "-."},
     {"color": "#000000", "linestyle": ":"},
+    {"color": "#CC79A7", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
 ]
 
 

@@ -5,7 +5,7 @@
 
 Each run is a call of part1/train.py with a folder of its own under outputs/part1/sweep. Finished runs are not run
 again, so a sweep that was stopped goes on where it was, and more lengths or seeds can be added later. Writes sweep.csv
-(a row a run), table.md and sweep.png there, from all runs asked for.
+(a row a run), table.md, sweep.png (accuracy over length) and curves.png (over epochs) there, from all runs asked for.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from statistics import mean
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import filelock
+from matplotlib.lines import Line2D
 from tqdm import tqdm
 
 from common import cli
@@ -38,14 +39,17 @@ NETWORKS = {
 }
 
 
-def run_one(folder: Path, flags: list[str], threads: int) -> None:
+def run_one(folder: Path, flags: list[str], max_epoch: int, threads: int) -> None:
     """Call train.py, or go on with the run in `folder`, unless it is finished; its output goes to FOLDER.log."""
     if (folder / "result.json").exists():
+        before = read_json(folder / "config.json")["arguments"]["max_epoch"]
+        if before != max_epoch:
+            raise cli.UserError(f"--max_epoch {max_epoch}: {folder} had {before}; name another --out_dir")
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     begun = (folder / "config.json").exists()
     command = [sys.executable, str(Path(__file__).with_name("train.py"))]
-    command += ["--resume", str(folder)] if begun else [*flags, "--out_dir", str(folder)]
+    command += ["--resume", str(folder)] if begun else [*flags, "--max_epoch", str(max_epoch), "--out_dir", str(folder)]
     environment = {"OMP_NUM_THREADS": str(threads), **os.environ}  # the user's own setting wins
     log = folder.with_suffix(".log")
     with log.open("a") as output:
@@ -94,20 +98,19 @@ def to_table(rows: list[dict], lengths: list[int]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(rows: list[dict], lengths: list[int], path: Path) -> None:
+def draw_lengths(rows: list[dict], lengths: list[int], path: Path) -> None:
     """Test accuracy, and training sequences until validation was perfect, over input length; all seeds as points."""
     figure = new_figure(9, 3.6)
     left, right = figure.subplots(1, 2)
     columns = {left: "test_accuracy", right: "sequences_until_perfect"}
-    styles = [*STYLES, {"color": "#CC79A7", "linestyle": (0, (5, 1, 1, 1, 1, 1))}]
     for k, network in enumerate(dict.fromkeys(row["network"] for row in rows)):
         for axes, column in columns.items():
             points = [(r["input_length"], r[column]) for r in rows if r["network"] == network and r[column] != ""]
             means = {length: [y for x, y in points if x == length] for length in lengths}
             line = [(length, mean(values)) for length, values in means.items() if values]
             label = NETWORKS[network][0] if axes is left else None
-            axes.plot(*zip(*line, strict=True) if line else ([], []), label=label, linewidth=1.4, **styles[k])
-            axes.scatter(*zip(*points, strict=True) if points else ([], []), s=12, color=styles[k]["color"], alpha=0.6)
+            axes.plot(*zip(*line, strict=True) if line else ([], []), label=label, linewidth=1.4, **STYLES[k])
+            axes.scatter(*zip(*points, strict=True) if points else ([], []), s=12, color=STYLES[k]["color"], alpha=0.6)
     left.axhline(0.1, color="0.5", linewidth=0.8)
     left.annotate("chance", (lengths[0], 0.115), fontsize=8, color="0.3")
     left.set_ylabel("test accuracy")
@@ -120,6 +123,31 @@ def draw(rows: list[dict], lengths: list[int], path: Path) -> None:
         axes.grid(color="0.9", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    save_figure(figure, path)
+
+
+def draw_curves(runs: dict[tuple[str, int, int], Path], path: Path) -> None:
+    """Validation loss and accuracy over epochs: a column for each length, a line for each run."""
+    networks, lengths = (list(dict.fromkeys(key[k] for key in runs)) for k in (0, 1))
+    figure = new_figure(9, 3.8)
+    panels = figure.subplots(2, len(lengths), sharex="col", sharey="row", squeeze=False)
+    for (network, length, _), folder in runs.items():
+        column, metrics = panels[:, lengths.index(length)], read_metrics(folder)
+        for axes, key in zip(column, ("validation_loss", "validation_accuracy"), strict=True):
+            y = [row[key] for row in metrics]
+            axes.plot([row["epoch"] for row in metrics], y, linewidth=0.9, **STYLES[networks.index(network)])
+    for axes, length in zip(panels[0], lengths, strict=True):
+        axes.set_title(f"T = {length}", fontsize=10)
+    for axes in panels[1]:
+        axes.set_xlabel("epoch")
+        axes.set_ylim(0, 1.05)
+    for axes in panels.flat:
+        axes.grid(color="0.9", linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0, 0].set_ylabel("validation loss (nats)")
+    panels[1, 0].set_ylabel("validation accuracy")
+    handles = [Line2D([], [], label=NETWORKS[name][0], **STYLES[k]) for k, name in enumerate(networks)]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     save_figure(figure, path)
 
 
@@ -139,16 +167,16 @@ def sweep(args: argparse.Namespace) -> None:
         jobs = []
         for (network, length, seed), folder in runs.items():
             flags = [*NETWORKS[network][1], "--input_length", str(length), "--seed", str(seed)]
-            flags += ["--max_epoch", str(args.max_epoch)]
-            jobs.append(pool.submit(run_one, folder, flags, threads))
+            jobs.append(pool.submit(run_one, folder, flags, args.max_epoch, threads))
         for job in tqdm(jobs, unit="run", disable=not sys.stderr.isatty()):
             job.result()
     rows = [collect(folder, *key) for key, folder in runs.items()]
     table = to_table(rows, args.lengths)
     write_whole(args.out_dir / "sweep.csv", to_csv(rows))
     write_whole(args.out_dir / "table.md", table)
-    draw(rows, args.lengths, args.out_dir / "sweep.png")
-    print(f"{table}\npicture: {args.out_dir / 'sweep.png'}")
+    draw_lengths(rows, args.lengths, args.out_dir / "sweep.png")
+    draw_curves(runs, args.out_dir / "curves.png")
+    print(f"{table}\npictures: {args.out_dir / 'sweep.png'} and curves.png beside it")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
