@@ -1,37 +1,55 @@
 # Everything runs from .venv; each target sets up what it needs, once.
 PYTHON ?= python3
-BIN    := .venv/bin
+PY     := .venv/bin/python
 DEMO   := demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help demo test lint
+.PHONY: help demo test soak lint report
 help:
-	@echo "make demo    train the LSTM and, briefly, the GAN; walk between digits; name the pictures (a few minutes)"
-	@echo "make test    the whole test suite"
-	@echo "make lint    ruff: style and format"
+	@echo "make demo     train the LSTM and, briefly, the GAN; walk between digits; name the pictures (a few minutes)"
+	@echo "make test     the test suite"
+	@echo "make soak     the test suite with all fault injections (longer)"
+	@echo "make lint     ruff: style and format"
+	@echo "make report   every run behind report.md anew, into outputs/ (hours; stopped, it goes on where it was)"
 
 .venv/runtime: requirements.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
 
 .venv/dev: .venv/runtime requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	touch $@
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
 
 demo: .venv/runtime
-	$(BIN)/python part1/train.py --input_length 10 --out_dir outputs/part1/$(DEMO)-lstm
-	$(BIN)/python part2/train_gan.py --n_epochs 4 --out_dir outputs/part2/$(DEMO)-gan
-	$(BIN)/python part2/interpolate.py --out_dir outputs/part2/$(DEMO)-walks
+	$(PY) part1/train.py --input_length 10 --out_dir outputs/part1/$(DEMO)-lstm
+	$(PY) part2/train_gan.py --n_epochs 4 --out_dir outputs/part2/$(DEMO)-gan
+	$(PY) part2/interpolate.py --out_dir outputs/part2/$(DEMO)-walks --checkpoint outputs/pretrained/generator
 	@echo
 	@echo "Pictures to open:"
-	@echo "  outputs/part1/$(DEMO)-lstm/curves.png          the LSTM learns to remember the first of ten digits"
-	@echo "  outputs/part2/$(DEMO)-gan/progress.png         the GAN, from noise to first digits"
-	@echo "  outputs/part2/$(DEMO)-walks/walk-9-3-2.png     a walk 9 → 3 → 2 through latent space"
+	@echo "  outputs/part1/$(DEMO)-lstm/curves.png         the LSTM learns to remember the first of ten digits"
+	@echo "  outputs/part2/$(DEMO)-gan/progress.png        the GAN's first four epochs, from noise to strokes"
+	@echo "  outputs/part2/$(DEMO)-walks/walk-9-3-2.png    a walk 9 → 3 → 2 (the pretrained generator, 50 epochs)"
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(PY) -m pytest
+
+soak: .venv/dev
+	SOAK=1 $(PY) -m pytest
 
 lint: .venv/dev
-	$(BIN)/python -m ruff check .
-	$(BIN)/python -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+# A GAN run in outputs/part2/report-RECIPE: made, gone on with, or left as it is when finished.
+gan = test -f $(1)/result.json || $(PY) part2/train_gan.py $(2) \
+	`test -f $(1)/config.json && echo --resume $(1) || echo --out_dir $(1)`
+GANS := reference improved
+
+report: .venv/runtime
+	$(PY) part1/sweep.py --networks lstm
+	$(PY) part1/sweep.py --seeds 0 1 2
+	$(call gan,outputs/part2/report-reference,--recipe reference --n_epochs 200)
+	$(call gan,outputs/part2/report-improved,--recipe improved --n_epochs 50)
+	for recipe in $(GANS); do rm -rf outputs/part2/report-walks-$$recipe; \
+	$(PY) part2/interpolate.py --checkpoint outputs/part2/report-$$recipe --out_dir outputs/part2/report-walks-$$recipe; done

@@ -5,7 +5,7 @@
 
 Each run is a call of part1/train.py with a folder of its own under outputs/part1/sweep. Finished runs are not run
 again, so a sweep that was stopped goes on where it was, and more lengths or seeds can be added later. Writes sweep.csv
-(a row a run), table.md, sweep.png (accuracy over length) and curves.png (over epochs) there, from all runs asked for.
+(a row a run), table.md, sweep.png (accuracy over length) and curves.png (over epochs), from all finished runs there.
 """
 
 import argparse
@@ -46,7 +46,6 @@ def run_one(folder: Path, flags: list[str], max_epoch: int, threads: int) -> Non
         if before != max_epoch:
             raise cli.UserError(f"--max_epoch {max_epoch}: {folder} had {before}; name another --out_dir")
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
     begun = (folder / "config.json").exists()
     command = [sys.executable, str(Path(__file__).with_name("train.py"))]
     command += ["--resume", str(folder)] if begun else [*flags, "--max_epoch", str(max_epoch), "--out_dir", str(folder)]
@@ -56,6 +55,16 @@ def run_one(folder: Path, flags: list[str], max_epoch: int, threads: int) -> Non
         process = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False)
     if process.returncode:
         raise cli.UserError(f"{folder.name} ended with exit status {process.returncode}; see {log}")
+
+
+def finished_runs(folder: Path) -> dict[tuple[str, int, int], Path]:
+    """(network, length, seed) → the folder of each finished run, in the table's order."""
+    runs = {}
+    for path in folder.glob("*/result.json"):
+        network, length, seed = path.parent.name.rsplit("-", 2)
+        runs[network, int(length.removeprefix("T")), int(seed.removeprefix("seed"))] = path.parent
+    order = list(NETWORKS)
+    return dict(sorted(runs.items(), key=lambda run: (order.index(run[0][0]), *run[0][1:])))
 
 
 def collect(folder: Path, network: str, length: int, seed: int) -> dict:
@@ -92,8 +101,8 @@ def to_table(rows: list[dict], lengths: list[int]) -> str:
         cells = []
         for length in lengths:
             accuracies = [r["test_accuracy"] for r in rows if (r["network"], r["input_length"]) == (network, length)]
-            worst = f" ({min(accuracies):.3f})" if min(accuracies) < mean(accuracies) else ""
-            cells.append(f"{mean(accuracies):.3f}{worst}")
+            worst = f" ({min(accuracies):.3f})" if accuracies and min(accuracies) < mean(accuracies) else ""
+            cells.append(f"{mean(accuracies):.3f}{worst}" if accuracies else "")
         lines.append(f"| {NETWORKS[network][0]} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -128,7 +137,7 @@ def draw_lengths(rows: list[dict], lengths: list[int], path: Path) -> None:
 
 def draw_curves(runs: dict[tuple[str, int, int], Path], path: Path) -> None:
     """Validation loss and accuracy over epochs: a column for each length, a line for each run."""
-    networks, lengths = (list(dict.fromkeys(key[k] for key in runs)) for k in (0, 1))
+    networks, lengths = list(dict.fromkeys(name for name, _, _ in runs)), sorted({length for _, length, _ in runs})
     figure = new_figure(9, 3.8)
     panels = figure.subplots(2, len(lengths), sharex="col", sharey="row", squeeze=False)
     for (network, length, _), folder in runs.items():
@@ -158,9 +167,11 @@ def sweep(args: argparse.Namespace) -> None:
             for seed in args.seeds:
                 runs[network, length, seed] = args.out_dir / "runs" / f"{network}-T{length}-seed{seed}"
     threads = max(1, (os.cpu_count() or 1) // args.jobs)
-    args.out_dir.mkdir(parents=True, exist_ok=True)
     try:
+        (args.out_dir / "runs").mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(args.out_dir / ".lock", timeout=0).acquire()
+    except OSError as error:
+        raise cli.UserError(f"--out_dir {args.out_dir}: cannot be written to ({error.strerror})") from None
     except filelock.Timeout:
         raise cli.UserError(f"--out_dir {args.out_dir}: another sweep is at work there") from None
     with lock, ThreadPoolExecutor(args.jobs) as pool:
@@ -168,14 +179,20 @@ def sweep(args: argparse.Namespace) -> None:
         for (network, length, seed), folder in runs.items():
             flags = [*NETWORKS[network][1], "--input_length", str(length), "--seed", str(seed)]
             jobs.append(pool.submit(run_one, folder, flags, args.max_epoch, threads))
-        for job in tqdm(jobs, unit="run", disable=not sys.stderr.isatty()):
-            job.result()
-    rows = [collect(folder, *key) for key, folder in runs.items()]
-    table = to_table(rows, args.lengths)
+        try:
+            for job in tqdm(jobs, unit="run", disable=not sys.stderr.isatty()):
+                job.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # those not begun; those under way have had Ctrl-C too, and save
+            raise
+    finished = finished_runs(args.out_dir / "runs")
+    lengths = sorted({length for _, length, _ in finished})
+    rows = [collect(folder, *key) for key, folder in finished.items()]
+    table = to_table(rows, lengths)
     write_whole(args.out_dir / "sweep.csv", to_csv(rows))
     write_whole(args.out_dir / "table.md", table)
-    draw_lengths(rows, args.lengths, args.out_dir / "sweep.png")
-    draw_curves(runs, args.out_dir / "curves.png")
+    draw_lengths(rows, lengths, args.out_dir / "sweep.png")
+    draw_curves(finished, args.out_dir / "curves.png")
     print(f"{table}\npictures: {args.out_dir / 'sweep.png'} and curves.png beside it")
 
 
