@@ -170,10 +170,10 @@ def sweep(args: argparse.Namespace) -> None:
     try:
         (args.out_dir / "runs").mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(args.out_dir / ".lock", timeout=0).acquire()
-    except OSError as error:
-        raise cli.UserError(f"--out_dir {args.out_dir}: cannot be written to ({error.strerror})") from None
     except filelock.Timeout:
         raise cli.UserError(f"--out_dir {args.out_dir}: another sweep is at work there") from None
+    except OSError as error:
+        raise cli.UserError(f"--out_dir {args.out_dir}: cannot be written to ({error.strerror})") from None
     with lock, ThreadPoolExecutor(args.jobs) as pool:
         jobs = []
         for (network, length, seed), folder in runs.items():
