@@ -107,22 +107,24 @@ def use_deterministic_algorithms() -> None:
 
 
 def call(main: Callable[[], None]) -> None:
-    """Call a script's `main`: a UserError becomes one line and its exit status, Ctrl-C exit status 130.
+    """Call a script's `main`: an error that is the user's or the machine's becomes one line and an exit status.
 
-    So does memory that does not suffice, which PyTorch and NumPy report in several ways.
+    2 for bad input (UserError), 1 for a disk or a memory that does not suffice, 130 for Ctrl-C.
     """
     sys.stdout.reconfigure(line_buffering=True)  # a log file shows each line at once
     try:
         main()
     except UserError as error:
-        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
-        sys.exit(error.status)
-    except (MemoryError, RuntimeError) as error:
+        message, status = str(error), error.status
+    except OSError as error:
+        message, status = f"{error.filename or 'a file'}: {error.strerror or error}", 1
+    except (MemoryError, RuntimeError) as error:  # PyTorch and NumPy say it in several ways
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
-        print(
-            f"{Path(sys.argv[0]).name}: error: not enough memory; ask for less data or smaller sizes", file=sys.stderr
-        )
-        sys.exit(1)
+        message, status = "not enough memory; ask for less data or smaller sizes", 1
     except KeyboardInterrupt:
         sys.exit(130)
+    else:
+        return
+    print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr)
+    sys.exit(status)

@@ -9,11 +9,13 @@ result.json              the last thing written: its presence means that the run
 
 import argparse
 import datetime
+import errno
 import hashlib
 import importlib.util
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +68,7 @@ class Run:
         folder = args.out_dir or _free_name(OUTPUTS / f"{name}-{started:%Y%m%d-%H%M%S}")
         run = cls(folder, getattr(args, "tensorboard", False))
         if distributed.FIRST:
+            is_new = not folder.exists()
             try:
                 if folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
                     what = "already holds a run" if (folder / "config.json").exists() else "is not empty"
@@ -75,6 +78,8 @@ class Run:
                 config = {"script": script, "arguments": _arguments(args), "started": started.isoformat()}
                 write_json(folder / "config.json", config | _environment(args.device))
             except OSError as error:
+                if is_new:
+                    shutil.rmtree(folder, ignore_errors=True)
                 raise UserError(f"--out_dir {folder}: cannot be written to ({error.strerror})") from None
         return run
 
@@ -112,21 +117,28 @@ class Run:
             raise UserError(f"{self.folder}: another process is writing to this run; wait for it or end it") from None
 
     def log(self, row: dict, step: int) -> None:
-        """Append `row` to metrics.jsonl, in one write; a line that finds the disk full is kept for the next call."""
+        """Append `row` to metrics.jsonl, in one write; a line that finds the disk full waits for the next one."""
         if not distributed.FIRST:
             return
         self._lines += json.dumps(row).encode() + b"\n"
-        if self._tensorboard:
-            for name, value in row.items():
-                self._writer().add_scalar(name, value, step)
-        handle = os.open(self._metrics, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            written = os.fstat(handle).st_size
-            rest = self._lines[written:]
-            if os.write(handle, rest) < len(rest):
-                os.ftruncate(handle, written)
+            self.flush()
         except OSError as error:
             print(f"{self._metrics}: cannot be written to ({error.strerror}); will try again", file=sys.stderr)
+        if self._tensorboard:
+            for name, value in row.items():
+                self._writer(step).add_scalar(name, value, step)
+
+    def flush(self) -> None:
+        """Bring metrics.jsonl up to date, on the disk itself; OSError where that fails, the file then as it was."""
+        handle = os.open(self._metrics, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            before = os.fstat(handle).st_size
+            missing = self._lines[before:]
+            if os.write(handle, missing) < len(missing):
+                os.ftruncate(handle, before)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(handle)
         finally:
             os.close(handle)
 
@@ -153,13 +165,13 @@ class Run:
         except OSError as error:
             print(f"{self.folder}: {name} {step} cannot be drawn ({error.strerror})", file=sys.stderr)
         if self._tensorboard:
-            self._writer().add_image(name, sheet, step, dataformats="HW")
+            self._writer(step).add_image(name, sheet, step, dataformats="HW")
 
-    def _writer(self):
+    def _writer(self, step: int):
         if self._board is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(self.folder)
+            self._board = SummaryWriter(self.folder, purge_step=step)  # a resumed run shows nothing twice
         return self._board
 
     def finish(self, result: dict) -> None:

@@ -106,6 +106,7 @@ class Saver:
             if not all(tensor.isfinite().all() for tensor in tensors):
                 raise UserError("a weight is no longer finite; the last good checkpoint is kept", status=1)
             try:
+                self._run.flush()
                 checkpoint.save(self._run.checkpoint, self._kind, content)
             except OSError as error:
                 megabytes = sum(tensor.nbytes for tensor in tensors) / 1e6
