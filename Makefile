@@ -44,12 +44,19 @@ lint: .venv/dev
 # A GAN run in outputs/part2/report-RECIPE: made, gone on with, or left as it is when finished.
 gan = test -f $(1)/result.json || $(PY) part2/train_gan.py $(2) \
 	`test -f $(1)/config.json && echo --resume $(1) || echo --out_dir $(1)`
-GANS := reference improved
 
 report: .venv/runtime
 	$(PY) part1/sweep.py --networks lstm
 	$(PY) part1/sweep.py --seeds 0 1 2
 	$(call gan,outputs/part2/report-reference,--recipe reference --n_epochs 200)
 	$(call gan,outputs/part2/report-improved,--recipe improved --n_epochs 50)
-	for recipe in $(GANS); do rm -rf outputs/part2/report-walks-$$recipe; \
-	$(PY) part2/interpolate.py --checkpoint outputs/part2/report-$$recipe --out_dir outputs/part2/report-walks-$$recipe; done
+	mkdir -p outputs/report/part1 outputs/pretrained/generator
+	cd outputs/part1/sweep && cp sweep.csv table.md sweep.png curves.png ../../report/part1/
+	for recipe in reference improved; do \
+		run=outputs/part2/report-$$recipe; walks=outputs/part2/report-walks-$$recipe; shown=outputs/report/part2/$$recipe; \
+		rm -rf $$walks && $(PY) part2/interpolate.py --checkpoint $$run --out_dir $$walks && mkdir -p $$shown/walks && \
+		cp $$run/*.json $$run/*.png $$run/*.gif $$run/metrics.jsonl $$shown/ && cp $$walks/*.* $$shown/walks/ || exit 1; \
+	done
+	cp outputs/part2/report-improved/*.json outputs/pretrained/generator/
+	$(PY) -c 'from pathlib import Path; from part2.networks import export_generator; \
+	export_generator(Path("outputs/part2/report-improved/checkpoint.pt"), Path("outputs/pretrained/generator/checkpoint.pt"))'

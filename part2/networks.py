@@ -75,3 +75,10 @@ def load_generator(path: Path) -> Generator:
     generator = Generator(content["latent_dim"])
     generator.load_state_dict(content.get("average") or content["generator"])
     return generator.eval()
+
+
+def export_generator(source: Path, target: Path) -> None:
+    """Write the generator to sample from, alone, to `target`: a few megabytes to share instead of a whole training."""
+    content = checkpoint.load(source, kind="GAN")
+    about = {key: content[key] for key in ("latent_dim", "recipe")}
+    checkpoint.save(target, "GAN", {**about, "generator": load_generator(source).state_dict()})
