@@ -120,9 +120,9 @@ class Saver:
         return saved
 
 
-def check_finite(loss_and_gradient: torch.Tensor, where: str) -> None:
-    """UserError if the number (a loss plus a gradient's norm) is inf or nan."""
-    if not loss_and_gradient.isfinite():
+def check_finite(losses_and_gradients: torch.Tensor, where: str) -> None:
+    """UserError if one of the numbers (losses, norms of gradients) is inf or nan."""
+    if not losses_and_gradients.isfinite().all():
         raise UserError(
             f"the loss or its gradient at {where} is not finite; the last good checkpoint is kept; "
             "a smaller --learning_rate may help",

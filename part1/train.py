@@ -11,6 +11,7 @@ checkpoint.pt (the best epoch by validation, and all that --resume needs) and re
 import argparse
 import copy
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +89,8 @@ def train(args: argparse.Namespace) -> Path:
     network.to(device)
     optimizer = torch.optim.RMSprop(network.parameters(), lr=args.learning_rate, alpha=0.99)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=100, gamma=0.1)
+    # A run stopped at an epoch's end and resumed has stepped its optimiser, only not in this process.
+    warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
     at = Progress(sums=torch.zeros(3, device=device))
 
     run = Run.open(args, SCRIPT, f"part1/{args.model}-T{args.input_length}-seed{args.seed}", KIND)
@@ -114,14 +117,15 @@ def train(args: argparse.Namespace) -> Path:
                 optimizer.zero_grad()
                 loss.backward()
                 norm = distributed.mean_gradients(network)
-                check_finite(loss + norm, f"epoch {at.epoch}, batch {at.batch + 1}")
+                summary = distributed.mean(torch.stack([loss.detach(), correct, norm]))
+                check_finite(summary, f"epoch {at.epoch}, batch {at.batch + 1}")
                 nn.utils.clip_grads_with_norm_(network.parameters(), args.max_norm, norm)
                 optimizer.step()
-                at.sums += torch.stack([loss.detach(), correct, norm]) * len(whole_batch)
+                at.sums += summary * len(whole_batch)
                 at.batch += 1
                 saver.after_step()
 
-            train_loss, train_accuracy, gradient_norm = distributed.mean(at.sums / len(inputs)).tolist()
+            train_loss, train_accuracy, gradient_norm = (at.sums / len(inputs)).tolist()
             validation_loss, validation_accuracy = distributed.from_first(
                 evaluate(network, *validation, encoding), device
             )

@@ -168,17 +168,18 @@ def train(args: argparse.Namespace) -> Path:
             d_norm = distributed.mean_gradients(discriminator)
             discriminator_optimizer.step()
 
-            check_finite(g_loss + d_loss + g_norm + d_norm, f"batch {at.batch + 1}")
-            at.batch += 1
-            at.summed += 1
             accuracy = (real_logits > 0).float().mean(), (fake_logits < 0).float().mean()
-            at.sums += torch.stack([g_loss.detach(), d_loss.detach(), *accuracy])
+            summary = distributed.mean(torch.stack([g_loss.detach(), d_loss.detach(), *accuracy]))
+            check_finite(torch.cat([summary, g_norm.view(1), d_norm.view(1)]), f"batch {at.batch + 1}")
+            at.sums += summary
+            at.summed += 1
+            at.batch += 1
             if average:
                 update_average(average, generator, recipe.average, at.batch)
 
             epoch_ends = position == batches_per_epoch - 1
             if at.batch % args.log_interval == 0 or epoch_ends:
-                g, d, on_real, on_fake = distributed.mean(at.sums / at.summed).tolist()
+                g, d, on_real, on_fake = (at.sums / at.summed).tolist()
                 row = {"epoch": epoch + 1, "batch": at.batch, "generator_loss": g, "discriminator_loss": d}
                 row |= {"accuracy_real": on_real, "accuracy_fake": on_fake, "seconds": saver.seconds()}
                 run.log(row, at.batch)
