@@ -40,8 +40,12 @@ def restore(source: Path, target: Path) -> None:
     if not (target.exists() and target.samefile(source)):
         link = target.with_name(f".{target.name}.link")
         link.unlink(missing_ok=True)
-        link.hardlink_to(source)
-        link.replace(target)
+        try:
+            link.hardlink_to(source)
+        except OSError:  # a file system without hard links
+            write_whole(target, source.read_bytes())
+        else:
+            link.replace(target)
 
 
 def load(path: Path, kind: str) -> dict:

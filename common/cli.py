@@ -70,8 +70,8 @@ def device(text: str) -> torch.device:
     """The type of --device: auto takes CUDA where there is one."""
     if text == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, _, index = text.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdecimal()) or (kind == "cpu" and index):
+    kind, colon, index = text.partition(":")
+    if text != "cpu" and (kind != "cuda" or (colon and not index.isdecimal())):
         raise argparse.ArgumentTypeError(f"{text!r} is not one of auto, cpu, cuda, cuda:0, cuda:1, …")
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count()
@@ -93,7 +93,7 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
     """What the two training scripts share beyond that: stopping, resuming, precision, TensorBoard."""
     add = parser.add_argument
     add("--resume", nargs="?", const=True, metavar="FOLDER", help="go on with this run, or the newest unfinished one")
-    add("--checkpoint_interval", type=real(-1), default=60.0, help="seconds between two checkpoints; 0: every batch")
+    add("--checkpoint_interval", type=whole(0), default=60, help="seconds between two checkpoints; 0: every batch")
     add("--precision", choices=("float32", "bf16"), default="float32", help="of the networks' products")
     add("--deterministic", action="store_true", help="bit-equal runs on CUDA too, where slower algorithms make them so")
     add("--tensorboard", action="store_true", help="scalars and grids for TensorBoard too (needs the package)")

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 def draw_curves(axes, x: Sequence[float], curves: dict[str, Sequence[float]], xlabel: str, ylabel: str) -> None:
     """One line in `axes` for each named curve over `x`."""
-    for (name, y), style in zip(curves.items(), STYLES, strict=False):
+    for (name, y), style in zip(curves.items(), cycle(STYLES), strict=False):
         axes.plot(x, y, label=name, linewidth=1.4, **style)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)

@@ -28,6 +28,7 @@ from common import cli
 from common.figures import STYLES, new_figure, save_figure
 from common.files import read_json, write_whole
 from common.runs import OUTPUTS, read_metrics
+from part1.palindromes import MAX_INPUT_LENGTH
 
 # name → what it is called in the table, and the flags of train.py that make it
 NETWORKS = {
@@ -39,16 +40,13 @@ NETWORKS = {
 }
 
 
-def run_one(folder: Path, flags: list[str], max_epoch: int, threads: int) -> None:
+def run_one(folder: Path, flags: list[str], threads: int) -> None:
     """Call train.py, or go on with the run in `folder`, unless it is finished; its output goes to FOLDER.log."""
     if (folder / "result.json").exists():
-        before = read_json(folder / "config.json")["arguments"]["max_epoch"]
-        if before != max_epoch:
-            raise cli.UserError(f"--max_epoch {max_epoch}: {folder} had {before}; name another --out_dir")
         return
     begun = (folder / "config.json").exists()
     command = [sys.executable, str(Path(__file__).with_name("train.py"))]
-    command += ["--resume", str(folder)] if begun else [*flags, "--max_epoch", str(max_epoch), "--out_dir", str(folder)]
+    command += ["--resume", str(folder)] if begun else [*flags, "--out_dir", str(folder)]
     environment = {"OMP_NUM_THREADS": str(threads), **os.environ}  # the user's own setting wins
     log = folder.with_suffix(".log")
     with log.open("a") as output:
@@ -61,8 +59,8 @@ def finished_runs(folder: Path) -> dict[tuple[str, int, int], Path]:
     """(network, length, seed) → the folder of each finished run, in the table's order."""
     runs = {}
     for path in folder.glob("*/result.json"):
-        network, length, seed = path.parent.name.rsplit("-", 2)
-        runs[network, int(length.removeprefix("T")), int(seed.removeprefix("seed"))] = path.parent
+        network, arguments = path.parent.name.split("-")[0], read_json(path.with_name("config.json"))["arguments"]
+        runs[network, arguments["input_length"], arguments["seed"]] = path.parent
     order = list(NETWORKS)
     return dict(sorted(runs.items(), key=lambda run: (order.index(run[0][0]), *run[0][1:])))
 
@@ -125,7 +123,8 @@ def draw_lengths(rows: list[dict], lengths: list[int], path: Path) -> None:
     left.set_ylabel("test accuracy")
     left.set_ylim(0, 1.04)
     right.set_ylabel("training sequences until validation is 1.0")
-    right.set_yscale("log")
+    if any(row["sequences_until_perfect"] for row in rows):
+        right.set_yscale("log")
     for axes in (left, right):
         axes.set_xlabel("input length (digits)")
         axes.set_xticks(lengths)
@@ -174,11 +173,16 @@ def sweep(args: argparse.Namespace) -> None:
         raise cli.UserError(f"--out_dir {args.out_dir}: another sweep is at work there") from None
     except OSError as error:
         raise cli.UserError(f"--out_dir {args.out_dir}: cannot be written to ({error.strerror})") from None
+    for path in (args.out_dir / "runs").glob("*/config.json"):
+        before = read_json(path)["arguments"]["max_epoch"]
+        if before != args.max_epoch:
+            raise cli.UserError(f"--max_epoch {args.max_epoch}: {path.parent} had {before}; name another --out_dir")
     with lock, ThreadPoolExecutor(args.jobs) as pool:
         jobs = []
         for (network, length, seed), folder in runs.items():
             flags = [*NETWORKS[network][1], "--input_length", str(length), "--seed", str(seed)]
-            jobs.append(pool.submit(run_one, folder, flags, args.max_epoch, threads))
+            flags += ["--max_epoch", str(args.max_epoch)]
+            jobs.append(pool.submit(run_one, folder, flags, threads))
         try:
             for job in tqdm(jobs, unit="run", disable=not sys.stderr.isatty()):
                 job.result()
@@ -200,8 +204,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="which networks")
-    add("--lengths", nargs="+", type=cli.whole(1), default=[5, 10, 15, 25, 30], help="input lengths, in digits")
-    add("--seeds", nargs="+", type=cli.whole(0), default=[0, 1, 2, 3, 4], help="seeds, a run each")
+    add(
+        "--lengths",
+        nargs="+",
+        type=cli.whole(1, MAX_INPUT_LENGTH),
+        default=[5, 10, 15, 25, 30],
+        help="input lengths, in digits",
+    )
+    add("--seeds", nargs="+", type=cli.whole(0, 2**63 - 1), default=[0, 1, 2, 3, 4], help="seeds, a run each")
     add("--max_epoch", type=cli.whole(1), default=100, help="epochs of each run, at most")
     add("--jobs", type=cli.whole(1, 1024), default=1, help="runs at once")
     add("--out_dir", type=Path, default=OUTPUTS / "part1" / "sweep", help="where runs and results lie")

@@ -22,8 +22,8 @@ import torch
 from common import cli, seeds
 from common.figures import new_figure, save_animation, save_figure, tile
 from common.runs import PRETRAINED, Run, newest
-from part2.classifier import Classifier, load_classifier
-from part2.networks import Generator, load_generator
+from part2.classifier import load_classifier
+from part2.networks import load_generator
 
 CONFIDENT = 0.95  # a probability with which the classifier must read a walk's ends
 DRAWS = 20_000  # latent points among which ends are looked for
@@ -50,13 +50,12 @@ def slerp(z1: torch.Tensor, z2: torch.Tensor, alpha: torch.Tensor) -> torch.Tens
 PATHS = {"linear": lerp, "slerp": slerp}
 
 
-@torch.no_grad()
-def find_ends(generator: Generator, classifier: Classifier, digits: list[int], z: torch.Tensor) -> dict:
-    """For each digit, those of the latent points z whose image the classifier confidently reads as it.
+def find_ends(z: torch.Tensor, probability: torch.Tensor, digits: list[int]) -> dict[int, torch.Tensor]:
+    """For each digit, those of the latent points z (n, latent_dim) that are confidently read as it.
 
-    Where there are none, the one point it reads so most surely; UserError where it reads no image so at all.
+    `probability` (n, 10) is what the classifier makes of their images. Where none is read so confidently, the one that
+    is most surely; UserError where none is read so at all.
     """
-    probability = torch.cat([classifier.read(generator(part)) for part in z.split(1000)])  # (n, 10)
     ends = {}
     for digit in sorted(set(digits)):
         read_so = probability.argmax(1) == digit
@@ -91,12 +90,17 @@ def interpolate(args: argparse.Namespace) -> Path:
     walks = [args.digits] if args.digits else [[3, 4], [9, 3, 2]]
 
     z = torch.randn(DRAWS, generator.latent_dim, generator=seeds.generator(args.seed, "ends")).to(args.device)
-    ends = find_ends(generator, classifier, [digit for walk in walks for digit in walk], z)
+    probability = torch.cat([classifier.read(generator(part)) for part in z.split(1000)])
+    ends = find_ends(z, probability, [digit for walk in walks for digit in walk])
+    shares = (probability.argmax(1).bincount(minlength=10) / DRAWS).tolist()
+    confident = (probability.amax(1) >= CONFIDENT).float().mean().item()
     along = PATHS[args.mode]
     alpha = torch.linspace(0, 1, args.steps, device=args.device)
 
     run = Run.create(args, "part2/interpolate.py", f"part2/interpolate-seed{args.seed}")
     print(f"generator: {source}")
+    print(f"{DRAWS:,} images: {100 * confident:.0f} % are read with confidence ({CONFIDENT:.0%}); as", end=" ")
+    print(", ".join(f"{digit} {100 * share:.1f} %" for digit, share in enumerate(shares)))
     results = []
     for walk in walks:
         stations = [ends[digit][k % len(ends[digit])] for k, digit in enumerate(walk)]
@@ -113,12 +117,12 @@ def interpolate(args: argparse.Namespace) -> Path:
         print(f"{' → '.join(map(str, walk))}: read as {' '.join(map(str, reads))}")
         results[-1]["middles"] = {}
         for start, end in pairwise(walk):
-            shares = read_middles(generator, classifier, ends[start], ends[end], along, args.walks)
-            results[-1]["middles"][f"{start}-{end}"] = shares
-            text = ", ".join(f"{digit} {100 * share:.0f} %" for digit, share in shares.items() if share >= 0.005)
+            middle = read_middles(generator, classifier, ends[start], ends[end], along, args.walks)
+            results[-1]["middles"][f"{start}-{end}"] = middle
+            text = ", ".join(f"{digit} {100 * share:.0f} %" for digit, share in middle.items() if share >= 0.005)
             print(f"    the middle of {args.walks:,} walks {start} → {end} is read as {text}")
         print(f"    picture: {run.folder / name}.png and .gif")
-    run.finish({"checkpoint": str(source), "walks": results})
+    run.finish({"checkpoint": str(source), "shares": shares, "confident": confident, "walks": results})
     return run.folder
 
 

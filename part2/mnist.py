@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import filelock
 import torch
-from torchvision import datasets
+from torchvision.datasets import MNIST
+from torchvision.datasets.mnist import read_image_file, read_label_file
+from torchvision.datasets.utils import calculate_md5, extract_archive
 
 from common.cli import UserError
 
@@ -31,23 +33,22 @@ class Digits(NamedTuple):
 def load_mnist(split: str, root: Path = ROOT) -> Digits:
     """The 60,000 images of split "train" or the 10,000 of split "test".
 
-    torchvision checks the archives' MD5 sums and unpacks them, but believes whatever lies unpacked already. Here those
-    files are checked whenever they are loaded: a damaged one is unpacked anew, a damaged archive is a UserError.
-    Nothing is ever downloaded.
+    The unpacked files are checked whenever they are loaded, which torchvision's own class never does; a missing or
+    damaged one is unpacked from its archive, a damaged archive is a UserError. Nothing is ever downloaded.
     """
     prefix = {"train": "train", "test": "t10k"}[split]
     raw = root / "MNIST" / "raw"
+    names = [f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"]
     try:
-        with filelock.FileLock(raw / ".lock"):  # of several processes, one unpacks
-            for name in UNPACKED:
-                if name.startswith(prefix) and not _is_sound(raw / name):
-                    (raw / name).unlink(missing_ok=True)
-            if not all((raw / name).exists() for name in UNPACKED):
-                _check_archives(raw)
-            mnist = datasets.MNIST(root, train=split == "train", download=True)
+        if not all(_is_sound(raw / name) for name in names):
+            with filelock.FileLock(raw / ".lock"):  # of several processes, one unpacks
+                for name in names:
+                    if not _is_sound(raw / name):
+                        _unpack(raw / f"{name}.gz")
+        images, labels = read_image_file(str(raw / names[0])), read_label_file(str(raw / names[1]))
     except OSError as error:
         raise UserError(f"{raw}: cannot be read or unpacked into ({error.strerror or error})") from None
-    return Digits(mnist.data.unsqueeze(1).float().div_(127.5).sub_(1), mnist.targets)
+    return Digits(images.unsqueeze(1).float().div_(127.5).sub_(1), labels)
 
 
 def _is_sound(path: Path) -> bool:
@@ -58,13 +59,11 @@ def _is_sound(path: Path) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
 
-def _check_archives(raw: Path) -> None:
-    """UserError if an archive is missing or damaged: torchvision would go to the network for it."""
-    for name, md5 in datasets.MNIST.resources:
-        try:
-            found = hashlib.md5((raw / name).read_bytes()).hexdigest()
-        except FileNotFoundError:
-            found = None
-        if found != md5:
-            what = "is missing" if found is None else f"is damaged (MD5 {found}, not {md5})"
-            raise UserError(f"{raw / name}: {what}; bring it back with: git checkout -- data/MNIST/raw")
+def _unpack(archive: Path) -> None:
+    """Unpack an archive beside itself; UserError if it is missing or not the official one."""
+    found = calculate_md5(archive) if archive.exists() else None
+    expected = dict(MNIST.resources)[archive.name]
+    if found != expected:
+        what = f"is damaged (MD5 {found}, not {expected})" if found else "is missing"
+        raise UserError(f"{archive}: {what}; bring it back with: git checkout -- data/MNIST/raw")
+    extract_archive(str(archive), str(archive.parent))
