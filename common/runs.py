@@ -68,8 +68,9 @@ class Run:
         folder = args.out_dir or _free_name(OUTPUTS / f"{name}-{started:%Y%m%d-%H%M%S}")
         run = cls(folder, getattr(args, "tensorboard", False))
         if distributed.FIRST:
-            is_new = not folder.exists()
+            is_new = False
             try:
+                is_new = not folder.exists()
                 if folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
                     what = "already holds a run" if (folder / "config.json").exists() else "is not empty"
                     raise UserError(f"--out_dir {folder}: {what}; name a new folder")
@@ -91,21 +92,25 @@ class Run:
         try:
             if distributed.FIRST:
                 run._take()
-            if named or run.checkpoint.exists():
+            if named or run.checkpoint.exists() or checkpoint.previous(run.checkpoint).exists():
                 run.saved = checkpoint.load(named or run.checkpoint, kind)
                 if "clock" not in run.saved:
                     raise UserError(
-                        f"--resume {folder}: its checkpoint holds a network to use, but no training to go on with"
+                        f"--resume {folder}: its checkpoint holds a network to use, not a training to go on with"
                     )
-            run._rewind(run.saved["clock"]["metrics"] if run.saved else NOTHING_LOGGED)
-            if distributed.FIRST:
+            run._lines = run._check_metrics(run.saved["clock"]["metrics"] if run.saved else NOTHING_LOGGED)
+            config = read_json(folder / "config.json")
+            if distributed.FIRST:  # from here on it is changed, in an order that may break off anywhere
+                (folder / "result.json").unlink(missing_ok=True)
+                for left_by_a_dead_process in folder.glob(".*.tmp"):
+                    left_by_a_dead_process.unlink()
                 if named:
                     checkpoint.restore(named, run.checkpoint)
-                config = read_json(folder / "config.json")
+                if run._metrics.exists():
+                    os.truncate(run._metrics, len(run._lines))
                 again = {"at": datetime.datetime.now().astimezone().isoformat(), **_environment(args.device)}
                 config |= {"arguments": _arguments(args), "resumed": [*config.get("resumed", []), again]}
                 write_json(folder / "config.json", config)
-                (folder / "result.json").unlink(missing_ok=True)
         except OSError as error:
             raise UserError(f"--resume {folder}: cannot be written to ({error.strerror})") from None
         return run
@@ -146,14 +151,12 @@ class Run:
         """How far metrics.jsonl has come: its length and SHA-256, for a checkpoint to hold."""
         return {"bytes": len(self._lines), "sha256": hashlib.sha256(self._lines).hexdigest()}
 
-    def _rewind(self, mark: dict) -> None:
-        """Cut metrics.jsonl back to where it was at `mark`; UserError if it has changed up to there."""
-        lines = self._metrics.read_bytes() if self._metrics.exists() else b""
-        self._lines = lines[: mark["bytes"]]
-        if self.mark() != mark:
+    def _check_metrics(self, mark: dict) -> bytes:
+        """What metrics.jsonl held at `mark`; UserError if that has changed since."""
+        lines = self._metrics.read_bytes()[: mark["bytes"]] if self._metrics.exists() else b""
+        if hashlib.sha256(lines).hexdigest() != mark["sha256"]:
             raise UserError(f"{self._metrics}: is damaged or was edited (its SHA-256 does not match the checkpoint's)")
-        if distributed.FIRST and len(lines) > mark["bytes"]:
-            os.truncate(self._metrics, mark["bytes"])
+        return lines
 
     def show(self, name: str, sheet: numpy.ndarray, step: int) -> None:
         """Write a grey picture (height, width) as `NAMEs/STEP.png`; a full disk costs the picture, not the run."""
@@ -226,7 +229,7 @@ def parse(parser: argparse.ArgumentParser, argv: list[str] | None, script: str, 
 def _run_of(resume: str | Path) -> tuple[Path, Path | None]:
     """What --resume names: a run's folder, and the checkpoint in it where a file is named."""
     path = Path(resume)
-    return (path.parent, path) if path.is_file() else (path, None)
+    return (path.parent, path) if os.path.isfile(path) else (path, None)  # noqa: PTH113 (is_file raises on odd names)
 
 
 def read_metrics(folder: Path) -> list[dict]:

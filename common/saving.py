@@ -111,7 +111,7 @@ class Saver:
             except OSError as error:
                 megabytes = sum(tensor.nbytes for tensor in tensors) / 1e6
                 tqdm.write(
-                    f"{self._run.checkpoint}: cannot be saved ({error.strerror}), {megabytes:,.1f} MB are needed; "
+                    f"{self._run.checkpoint}: cannot be saved ({error.strerror}), {max(megabytes, 0.1):,.1f} MB are needed; "
                     "training goes on and tries again at the next interval",
                     file=sys.stderr,
                 )

@@ -11,6 +11,7 @@ what stands in the middle of many such walks.
 """
 
 import argparse
+import math
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -41,10 +42,11 @@ def slerp(z1: torch.Tensor, z2: torch.Tensor, alpha: torch.Tensor) -> torch.Tens
     A straight line passes closer to the origin than points of a normal distribution lie; the arc keeps their distance.
     Shapes as in `lerp`.
     """
-    cosine = torch.cosine_similarity(z1, z2, dim=-1).clamp(-1 + 1e-6, 1 - 1e-6)
-    omega = cosine.acos()[..., None, None]
-    alpha = alpha.unsqueeze(1)
-    return (((1 - alpha) * omega).sin() * z1.unsqueeze(-2) + (alpha * omega).sin() * z2.unsqueeze(-2)) / omega.sin()
+    cosine = torch.cosine_similarity(z1, z2, dim=-1)[..., None, None]
+    omega = cosine.clamp(-1 + 1e-6, 1 - 1e-6).acos()
+    alpha_ = alpha.unsqueeze(1)
+    arc = (((1 - alpha_) * omega).sin() * z1.unsqueeze(-2) + (alpha_ * omega).sin() * z2.unsqueeze(-2)) / omega.sin()
+    return torch.where(cosine.abs() < 1 - 1e-6, arc, lerp(z1, z2, alpha))  # along one line there is no arc to take
 
 
 PATHS = {"linear": lerp, "slerp": slerp}
@@ -65,7 +67,7 @@ def find_ends(z: torch.Tensor, probability: torch.Tensor, digits: list[int]) -> 
                 "the generator draws too few kinds of digits: train it for longer, or name another --checkpoint"
             )
         confident = z[probability[:, digit] >= CONFIDENT]
-        ends[digit] = confident if len(confident) else z[probability[:, digit].argmax()].unsqueeze(0)
+        ends[digit] = confident if len(confident) else z[(probability[:, digit] * read_so).argmax()].unsqueeze(0)
     return ends
 
 
@@ -129,8 +131,8 @@ def interpolate(args: argparse.Namespace) -> Path:
 def read_middles(generator, classifier, starts, ends, along, n: int) -> dict[int, float]:
     """What the classifier reads half-way between n pairs of ends: digit → share, the most frequent first."""
     k = torch.arange(n, device=starts.device)
-    # Pairs are counted off so that they repeat as late as possible where there are fewer ends than walks.
-    pairs = starts[k % len(starts)], ends[(k + k // len(starts)) % len(ends)]
+    # Counted off in step, and shifted by one each time round: every pair once before any comes again.
+    pairs = starts[k % len(starts)], ends[(k + k // math.lcm(len(starts), len(ends))) % len(ends)]
     middles = along(*pairs, torch.tensor([0.5], device=starts.device)).squeeze(1)
     counts = classifier.read(generator(middles)).argmax(1).bincount(minlength=10) / n
     return {digit: counts[digit].item() for digit in counts.argsort(descending=True).tolist()}

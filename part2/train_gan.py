@@ -13,7 +13,6 @@ import copy
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import mean
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -197,15 +196,18 @@ def train(args: argparse.Namespace) -> Path:
 
     if distributed.FIRST:
         draw_summary(run.folder, batches_per_epoch)
-        last_epoch = [row for row in read_metrics(run.folder) if row["epoch"] == args.n_epochs]
+        rows = read_metrics(run.folder)
+        batches = np.diff([0] + [row["batch"] for row in rows])  # that each row stands for
+        batches[[row["epoch"] < args.n_epochs for row in rows]] = 0
+        last = {key: np.average([row[key] for row in rows], weights=batches) for key in rows[0]}
         run.finish(
             {
                 "epochs": args.n_epochs,
                 "batches": last_batch,
                 "seconds": saver.seconds(),
-                "discriminator_accuracy": mean(r["accuracy_real"] / 2 + r["accuracy_fake"] / 2 for r in last_epoch),
-                "generator_loss": mean(row["generator_loss"] for row in last_epoch),
-                "discriminator_loss": mean(row["discriminator_loss"] for row in last_epoch),
+                "discriminator_accuracy": (last["accuracy_real"] + last["accuracy_fake"]) / 2,
+                "generator_loss": last["generator_loss"],
+                "discriminator_loss": last["discriminator_loss"],
                 "checkpoint": run.checkpoint.name,
             }
         )
