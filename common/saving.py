@@ -109,9 +109,9 @@ class Saver:
                 self._run.flush()
                 checkpoint.save(self._run.checkpoint, self._kind, content)
             except OSError as error:
-                megabytes = sum(tensor.nbytes for tensor in tensors) / 1e6
+                megabytes = max(sum(tensor.nbytes for tensor in tensors) / 1e6, 0.1)
                 tqdm.write(
-                    f"{self._run.checkpoint}: cannot be saved ({error.strerror}), {max(megabytes, 0.1):,.1f} MB are needed; "
+                    f"{self._run.checkpoint}: cannot be saved ({error.strerror}), {megabytes:,.1f} MB are needed; "
                     "training goes on and tries again at the next interval",
                     file=sys.stderr,
                 )

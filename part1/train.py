@@ -200,7 +200,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--num_hidden", type=cli.whole(1, 4096), default=128, help="units in h (and c)")
     add("--init", choices=INITS, default="memory", help="initial weights; uniform: PyTorch's, normal: the reference's")
     add("--max_epoch", type=cli.whole(1), default=100, help="passes over the training data, at most")
-    add("--patience", type=cli.whole(1), default=5, help="stop after so many epochs in a row with validation at 1.0")
+    add("--patience", type=cli.whole(1), default=20, help="stop after so many epochs in a row with validation at 1.0")
     add("--batch_size", type=cli.whole(1), default=128, help="sequences in a batch (of each process)")
     add("--learning_rate", type=cli.real(0), default=1e-3, help="of RMSprop; a tenth of it from epoch 101 on")
     add("--max_norm", type=cli.real(0), default=10.0, help="gradients longer than this are cut to it")

@@ -1,0 +1,149 @@
+"""Palindromes: what is drawn, how evenly, how it is served and how it is fed."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from part1.palindromes import ENCODINGS, PalindromeDataset, encode, number_of_palindromes
+
+
+def draw(input_length: int, size: int, seed: int = 0) -> PalindromeDataset:
+    return PalindromeDataset(input_length, size, np.random.default_rng(seed))
+
+
+lengths, sizes, seeds = st.integers(1, 60), st.integers(1, 300), st.integers(0, 2**32)
+
+
+@given(lengths, sizes, seeds)
+def test_every_row_is_a_palindrome_of_digits(input_length, size, seed):
+    digits = draw(input_length, size, seed).digits
+    assert digits.dtype == torch.uint8 and digits.shape[1] == input_length + 1
+    assert torch.equal(digits, digits.flip(1))
+    assert digits.max() <= 9
+
+
+@given(lengths, sizes, seeds)
+def test_all_rows_differ(input_length, size, seed):
+    digits = draw(input_length, size, seed).digits
+    assert len(digits.unique(dim=0)) == len(digits)
+
+
+@given(lengths, sizes, seeds)
+def test_as_many_as_asked_for_or_all_there_are(input_length, size, seed):
+    assert len(draw(input_length, size, seed)) == min(size, number_of_palindromes(input_length))
+
+
+@given(lengths, seeds)
+def test_the_same_generator_draws_the_same_and_another_draws_others(input_length, seed):
+    digits = draw(input_length, 30, seed).digits
+    assert torch.equal(digits, draw(input_length, 30, seed).digits)
+    assert not torch.equal(digits, draw(input_length, 30, seed + 1).digits)
+
+
+@given(lengths)
+def test_the_target_is_the_first_digit(input_length):
+    inputs, targets = draw(input_length, 50)[:]
+    assert torch.equal(inputs[:, 0].long(), targets)
+
+
+@pytest.mark.parametrize("input_length", [1, 2, 3, 4])
+def test_where_few_exist_every_one_is_there(input_length):
+    dataset = draw(input_length, 10_000)
+    every = {row for row in itertools.product(range(10), repeat=input_length + 1) if row == row[::-1]}
+    assert {tuple(row) for row in dataset.digits.tolist()} == every
+    assert len(dataset) == len(every) == number_of_palindromes(input_length)
+
+
+def test_where_all_are_taken_their_order_is_random():
+    first_digits = draw(5, 1000).digits[:100, 0]
+    assert len(first_digits.unique()) == 10
+
+
+def test_the_example_of_the_docstring():
+    dataset = draw(5, 1000)
+    assert len(dataset) == number_of_palindromes(5) == 1000
+    row = dataset.digits.tolist().index([7, 3, 1, 1, 3, 7])
+    inputs, target = dataset[row]
+    assert (inputs.tolist(), target.item()) == ([7, 3, 1, 1, 3], 7)
+
+
+@pytest.mark.parametrize("input_length", [33, 34, 35, 36, 37, 38, 100_000])
+def test_long_ones_around_the_limit_of_int64_and_the_longest(input_length):
+    size = 3 if input_length == 100_000 else 500
+    digits = draw(input_length, size).digits
+    assert digits.shape == (size, input_length + 1) and digits.max() <= 9
+    assert torch.equal(digits, digits.flip(1))
+    assert len(digits.unique(dim=0)) == size
+
+
+@pytest.mark.parametrize(("input_length", "size"), [(11, 5000), (35, 2000), (60, 2000)])
+def test_every_position_takes_every_digit_about_equally_often(input_length, size):
+    digits = draw(input_length, size).digits
+    for position in range(input_length + 1):
+        counts = digits[:, position].long().bincount(minlength=10)
+        chi_square = ((counts - size / 10) ** 2 / (size / 10)).sum().item()
+        assert len(counts) == 10 and chi_square < 45, f"position {position}: {counts.tolist()}"  # p < 1e-6 if fair
+
+
+def test_neighbouring_positions_are_independent():
+    digits = draw(60, 5000).digits[:, :31].float()
+    correlations = torch.corrcoef(digits.T).fill_diagonal_(0)
+    assert correlations.abs().max() < 0.08  # standard deviation 0.014
+
+
+@pytest.mark.parametrize("input_length", [0, -1, 100_001])
+def test_an_impossible_length_is_a_value_error(input_length):
+    with pytest.raises(ValueError, match=f"input_length {input_length}"):
+        draw(input_length, 1)
+
+
+@pytest.mark.parametrize("size", [0, -5])
+def test_an_impossible_size_is_a_value_error(size):
+    with pytest.raises(ValueError, match=f"size {size}"):
+        draw(5, size)
+
+
+@pytest.mark.parametrize("index", [slice(2, 7), torch.tensor([4, 0, 4])])
+def test_many_at_once_are_the_single_ones_stacked(index):
+    dataset = draw(6, 20)
+    inputs, targets = dataset[index]
+    singles = [dataset[k] for k in torch.arange(20)[index].tolist()]
+    assert torch.equal(inputs, torch.stack([single for single, _ in singles]))
+    assert torch.equal(targets, torch.stack([target for _, target in singles]))
+    assert targets.dtype == torch.int64
+
+
+def test_one_index_gives_one_input_and_a_scalar_target():
+    inputs, target = draw(6, 20)[3]
+    assert inputs.shape == (6,) and target.shape == ()
+
+
+def test_a_data_loader_serves_it():
+    batches = list(torch.utils.data.DataLoader(draw(6, 20), batch_size=8))
+    assert [inputs.shape for inputs, _ in batches] == [(8, 6), (8, 6), (4, 6)]
+
+
+def test_scaled_digits_by_hand():
+    x = encode(torch.tensor([[0, 9, 5]], dtype=torch.uint8), "scaled")
+    assert x[0, :, 0].tolist() == pytest.approx([-1, 1, 1 / 9])
+
+
+def test_raw_digits_by_hand():
+    assert encode(torch.tensor([[0, 9, 5]], dtype=torch.uint8), "raw").tolist() == [[[0.0], [9.0], [5.0]]]
+
+
+def test_one_hot_digits_by_hand():
+    x = encode(torch.tensor([[0, 9]], dtype=torch.uint8), "one_hot")
+    assert x.tolist() == [[[1.0] + [0.0] * 9, [0.0] * 9 + [1.0]]]
+
+
+@given(st.sampled_from(sorted(ENCODINGS)), lengths, sizes)
+def test_every_encoding_has_its_stated_width_and_tells_all_digits_apart(encoding, input_length, size):
+    digits = draw(input_length, size).digits
+    x = encode(digits, encoding)
+    assert x.dtype == torch.float32 and x.shape == (*digits.shape, ENCODINGS[encoding])
+    assert len(encode(torch.arange(10).unsqueeze(0), encoding)[0].unique(dim=0)) == 10
