@@ -242,7 +242,7 @@ def draw_summary(folder: Path, batches_per_epoch: int) -> None:
     accuracies = {"on real images": "accuracy_real", "on generated images": "accuracy_fake"}
     curves = {name: [100 * row[key] for row in rows] for name, key in accuracies.items()}
     right.axhline(50, color="black", linewidth=0.8, linestyle=":")
-    right.annotate("50 %: cannot tell", (epochs[-1], 51), ha="right", fontsize=8)
+    right.annotate("50 %: cannot tell", (epochs[-1], 45), ha="right", fontsize=8)
     draw_curves(right, epochs, curves, "epoch", "discriminator's accuracy (%)")
     right.set_ylim(0, 102)
     save_figure(figure, folder / "curves.png")

@@ -6,6 +6,7 @@ import importlib
 import io
 import re
 import sys
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,7 +20,7 @@ NASTY = """
     ü 数 ٣ ² ½ % %s %(prog)s {} {0} $HOME ../x / // . .. ~ /dev/null /proc/self/mem C:\\x * ' " \\ , ; | & # @x = ==
     cpu cuda cuda:0 cuda:-1 cuda: cuda:99999999999 auto lstm rnn improved True None [] -h --help -s
     --seed --seed= --seed=3 --seed=-- --resume --out_dir=x --se --dev --s=1
-""".split()
+""".split()  # noqa: SIM905
 NASTY += [
     "",
     " ",
@@ -43,16 +44,18 @@ def flags_of(name: str) -> list[str]:
     return sorted(set(re.findall(r"(?<![\w-])--\w+", text.split("options:")[1])))
 
 
-def answer(name: str, argv: list[str]) -> tuple[str, str, object]:
-    """What `parse_args` says on stdout and stderr, and what it ends with: settings, a UserError or an exit status."""
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+def answer(name: str, argv: list[str]) -> tuple[str, str, argparse.Namespace | int]:
+    """What the script says on stdout and stderr to its arguments, and what becomes of them: settings or exit status."""
+    module, end = importlib.import_module(name), []
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace")
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), mock.patch.object(sys, "argv", [name]):
         try:
-            end = importlib.import_module(name).parse_args(argv)
-        except cli.UserError as error:
-            end = error
+            cli.call(lambda: end.append(module.parse_args(argv)))
         except SystemExit as exit_:
-            end = exit_.code
-    return out.getvalue(), err.getvalue(), end
+            end.append(exit_.code)
+    for stream in (out, err):
+        stream.seek(0)
+    return out.read(), err.read(), end[0]
 
 
 @pytest.fixture(autouse=True)
@@ -83,13 +86,11 @@ def check(name: str, argv: list[str]) -> None:
     if isinstance(end, argparse.Namespace):
         assert (out, err) == ("", "")
         assert [] not in vars(end).values()  # which argparse makes of --seed=--
-    elif isinstance(end, cli.UserError):
-        assert end.status == 2 and (out, err) == ("", "") and str(end).strip()
     elif end == 0:
         assert out.startswith("usage: ") and err == ""
     else:
         assert end == 2 and out == ""
-        assert err.endswith("\n") and len(err.splitlines()) == 1 and ": error: " in err
+        assert err.endswith("\n") and err.count("\n") == 1 and ": error: " in err
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -121,7 +122,7 @@ def test_the_flags_are_all_there(name):
     assert {f"--{setting}" for setting in vars(settings_)} - {"--processes"} == set(FLAGS[name]) - {"--help"}
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {"part2.interpolate"}))  # which looks for a generator first
 @pytest.mark.parametrize("value", ["x" * 300, "/proc/nowhere", "/dev/null", "/dev/null/run"])
 def test_a_folder_that_cannot_be_made_is_one_line(name, value, monkeypatch, capsys):
     """Status 2, as for all bad input, and before anything is computed."""
