@@ -69,8 +69,8 @@ def save_picture(sheet: np.ndarray, path: Path, scale: int = 2) -> None:
 
 
 def save_animation(sheets: Sequence[np.ndarray], path: Path, milliseconds: int = 120, scale: int = 2) -> None:
-    """Write grey pictures of one size as an endless GIF; the last one stays for a second and a half."""
-    frames = [_enlarge(sheet, scale) for sheet in sheets]
+    """Write grey pictures of one size as an endless GIF in 16 greys; the last one stays for a second and a half."""
+    frames = [_enlarge((sheet / 17).round().astype(np.uint8) * 17, scale) for sheet in sheets]
     buffer = io.BytesIO()
     durations = [milliseconds] * (len(frames) - 1) + [1500]
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)

@@ -22,6 +22,8 @@ from common import checkpoint, cli, seeds
 from common.runs import PRETRAINED, Run
 from part2.mnist import load_mnist
 
+CONFIDENT = 0.95  # a probability with which a digit counts as read with confidence
+
 
 class Classifier(nn.Module):
     """A convolutional network (LeCun et al. 1998, with ReLU and max pooling).
@@ -91,9 +93,15 @@ def train(args: argparse.Namespace) -> Path:
         tqdm.write(f"{epoch:5d} {loss:7.4f} {accuracy:8.4f} {seconds:6.1f}")
 
     checkpoint.save(run.checkpoint, "digit classifier", {"classifier": classifier.state_dict()})
-    test_accuracy = (classifier.eval().read(test_images).argmax(1) == test_labels).float().mean().item()
-    run.finish({"test_accuracy": test_accuracy, "epochs": args.n_epochs, "seconds": time.monotonic() - started})
-    print(f"test accuracy {test_accuracy:.4f} on MNIST's {len(test_labels):,} test images")
+    probability = classifier.eval().read(test_images)
+    result = {
+        "test_accuracy": (probability.argmax(1) == test_labels).float().mean().item(),
+        "confident": (probability.amax(1) >= CONFIDENT).float().mean().item(),
+        "epochs": args.n_epochs,
+        "seconds": time.monotonic() - started,
+    }
+    run.finish(result)
+    print(f"test accuracy {result['test_accuracy']:.4f} on MNIST's {len(test_labels):,} test images")
     return run.folder
 
 

@@ -23,10 +23,9 @@ import torch
 from common import cli, seeds
 from common.figures import new_figure, save_animation, save_figure, tile
 from common.runs import PRETRAINED, Run, newest
-from part2.classifier import load_classifier
+from part2.classifier import CONFIDENT, load_classifier
 from part2.networks import load_generator
 
-CONFIDENT = 0.95  # a probability with which the classifier must read a walk's ends
 DRAWS = 20_000  # latent points among which ends are looked for
 
 

@@ -247,7 +247,7 @@ def draw_summary(folder: Path, batches_per_epoch: int) -> None:
     right.set_ylim(0, 102)
     save_figure(figure, folder / "curves.png")
 
-    shown = np.unique(np.geomspace(1, len(grids), 60).round().astype(int)) - 1  # early digits change faster
+    shown = np.unique(np.geomspace(1, len(grids), 48).round().astype(int)) - 1  # early digits change faster
     save_animation([np.asarray(Image.open(grids[k])) for k in shown], folder / "training.gif", scale=1)
 
 

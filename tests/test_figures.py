@@ -53,7 +53,7 @@ def test_an_animation_holds_every_sheet_in_order_for_ever(tmp_path):
     for k in range(5):
         animation.seek(k)
         durations.append(animation.info["duration"])
-        assert abs(np.asarray(animation.convert("L")).astype(int) - 20 * k).max() <= 1
+        assert abs(np.asarray(animation.convert("L")).astype(int) - 20 * k).max() <= 8  # 16 greys
     assert durations == [80, 80, 80, 80, 1500]
 
 
