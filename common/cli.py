@@ -132,5 +132,5 @@ def call(main: Callable[[], None]) -> None:
         sys.exit(130)
     else:
         return
-    print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr)
+    print(f"{Path(sys.argv[0]).name}: error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)

@@ -71,7 +71,7 @@ class Run:
             is_new = False
             try:
                 is_new = not folder.exists()
-                if folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
+                if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
                     what = "already holds a run" if (folder / "config.json").exists() else "is not empty"
                     raise UserError(f"--out_dir {folder}: {what}; name a new folder")
                 folder.mkdir(parents=True, exist_ok=True)
