@@ -85,5 +85,5 @@ def differences_to():
 
 def pytest_terminal_summary(terminalreporter):
     """How many faults tests/faults.py injected, and how many were survived."""
-    if faults := sys.modules.get("tests.faults"):
+    if (faults := sys.modules.get("tests.faults")) and faults.INJECTED:
         terminalreporter.write_line(faults.summary())

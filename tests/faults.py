@@ -26,7 +26,7 @@ import pytest
 import torch
 from torch import nn
 
-from common import checkpoint, cli, distributed
+from common import checkpoint, cli, distributed, runs
 from common.cli import UserError
 from common.files import read_json
 from common.saving import Saver
@@ -66,6 +66,9 @@ class Script:
     grows: str
     tiny: str
     last_step: int = 6
+
+    def __str__(self) -> str:
+        return self.name
 
     @property
     def module(self):
@@ -123,8 +126,12 @@ class NarrowDiscriminator(Discriminator):
         self.layers = nn.Sequential(nn.Linear(PIXELS, 4), nn.LeakyReLU(0.2), nn.Linear(4, 1))
 
 
+_environment = functools.cache(runs._environment)
+
+
 def lighten(setattr_: Callable = setattr, narrow: bool = True) -> None:
-    """Training without loading all of MNIST, without pictures of the whole run, with a GAN of few weights."""
+    """Training without all of MNIST, without summaries, with a GAN of few weights; git is asked once."""
+    setattr_(runs, "_environment", _environment)
     setattr_(PART2.module, "load_mnist", lambda split: first_digits())
     for script in SCRIPTS.values():
         setattr_(script.module, "draw_summary", lambda *args: None)

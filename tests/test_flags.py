@@ -47,7 +47,8 @@ def flags_of(name: str) -> list[str]:
 def answer(name: str, argv: list[str]) -> tuple[str, str, argparse.Namespace | int]:
     """What the script says on stdout and stderr to its arguments, and what becomes of them: settings or exit status."""
     module, end = importlib.import_module(name), []
-    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace")
+    out = io.TextIOWrapper(io.BytesIO(), "utf-8", newline="")
+    err = io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace", newline="")
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), mock.patch.object(sys, "argv", [name]):
         try:
             cli.call(lambda: end.append(module.parse_args(argv)))

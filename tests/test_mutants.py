@@ -28,7 +28,7 @@ ABOUT = {PART1: {"model", "sizes", "encoding"}, PART2: {"latent_dim", "recipe"}}
 ITEMS = [(script, (name,)) for script in STATE for name in STATE[script]]
 ITEMS += [(script, ("progress", name)) for script in PROGRESS for name in PROGRESS[script]]
 ITEMS += [(script, ("clock", "metrics")) for script in STATE]
-both = pytest.mark.parametrize("script", STATE, ids=lambda script: script.name)
+both = pytest.mark.parametrize("script", STATE, ids=str)
 
 
 def initial_state(script: Script, flags: list[str], folder: Path) -> dict:
@@ -122,7 +122,7 @@ def leaves(content: dict, *path):
             yield *path, name
 
 
-@pytest.mark.parametrize("script", [PART1, pytest.param(PART2, marks=soak)], ids=lambda script: script.name)
+@pytest.mark.parametrize("script", [PART1, pytest.param(PART2, marks=soak)], ids=str)
 def test_a_single_tensor_put_back_to_its_start_changes_the_end(script, changes, place):
     changes(script)  # prepares
     _, content, new, _ = prepare(script, place)

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,6 +131,29 @@ def test_a_run_is_named_by_its_folder_or_by_its_checkpoint(script, straight, tmp
     assert differences(straight(script), ending(script, tmp_path / "run")) == []
 
 
+@both
+def test_a_run_that_was_moved_and_is_named_from_elsewhere_goes_on(script, straight, tmp_path, monkeypatch):
+    stop(script.start, 2, tmp_path / "run")
+    (tmp_path / "прогон 1").mkdir()
+    (tmp_path / "run").rename(tmp_path / "прогон 1" / "moved")
+    monkeypatch.chdir(tmp_path / "прогон 1")
+    assert script.resume("moved") == Path("moved")
+    assert differences(straight(script), ending(script, Path("moved"))) == []
+    assert read_json(Path("moved/config.json"))["arguments"]["out_dir"] == "moved"
+
+
+@both
+def test_deterministic_algorithms_resume_exactly_too(script, straight, tmp_path):
+    try:
+        stop(script.start, 4, tmp_path / "run", "--deterministic")
+        torch.use_deterministic_algorithms(False)
+        script.resume(tmp_path / "run")
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert differences(straight(script), ending(script, tmp_path / "run")) == []  # on a CPU they are the same
+
+
 def test_the_pictures_are_the_same_too(tmp_path):
     PART2.start(tmp_path / "straight")
     stop(PART2.start, 3, tmp_path / "stopped")
@@ -253,7 +277,7 @@ def test_every_setting_is_either_free_or_fixed(script, unfinished):
     assert settings <= FREE | set(CHANGED) | {"processes"}
 
 
-@pytest.mark.parametrize(("script", "name"), FIXED, ids=lambda value: getattr(value, "name", value))
+@pytest.mark.parametrize(("script", "name"), FIXED, ids=str)
 def test_a_changed_setting_is_refused_with_the_difference(script, name, unfinished, monkeypatch):
     before = read_json(unfinished[script] / "config.json")["arguments"]
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)

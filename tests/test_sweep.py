@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from part1.sweep import NETWORKS, collect, draw_curves, draw_lengths, parse_args
 def leave_run(folder, accuracies=(0.5, 1.0, 1.0), test_accuracy=0.75, max_epoch=100):
     """A finished run's folder: 800 sequences an epoch, these validation accuracies."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "config.json", {"arguments": {"max_epoch": max_epoch}})
+    named = re.fullmatch(r"\w+-T(\d+)-seed(\d+)", folder.name) or [0, 5, 0]
+    arguments = {"input_length": int(named[1]), "seed": int(named[2]), "max_epoch": max_epoch}
+    write_json(folder / "config.json", {"arguments": arguments})
     rows = [{"epoch": k, "validation_accuracy": v, "validation_loss": 1 - v} for k, v in enumerate(accuracies, start=1)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     result = {"test_accuracy": test_accuracy, "validation_accuracy": max(accuracies), "best_epoch": 2}
