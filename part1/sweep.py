@@ -122,7 +122,7 @@ def draw_lengths(rows: list[dict], lengths: list[int], path: Path) -> None:
     left.annotate("chance", (lengths[0], 0.115), fontsize=8, color="0.3")
     left.set_ylabel("test accuracy")
     left.set_ylim(0, 1.04)
-    right.set_ylabel("training sequences until validation is 1.0")
+    right.set_ylabel("training sequences until\nvalidation accuracy is 1.0")
     if any(row["sequences_until_perfect"] for row in rows):
         right.set_yscale("log")
     for axes in (left, right):
