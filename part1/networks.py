@@ -1,5 +1,6 @@
 """The networks of Part 1 by name: how one is built, how it starts, how a trained one is loaded."""
 
+import argparse
 from pathlib import Path
 
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 from common import checkpoint
 from common.cli import UserError
 from part1.lstm import LSTM
+from part1.palindromes import ENCODINGS, NUM_CLASSES
 from part1.rnn import VanillaRNN
 
 
@@ -62,6 +64,22 @@ def initialise(network: nn.Module, init: str, length: int) -> None:
         raise ValueError(f"init {init!r} is not one of {', '.join(INITS)}")
 
 
+def build(args: argparse.Namespace) -> tuple[nn.Module, dict]:
+    """The network that train.py's flags ask for, at its start; and the names and numbers that rebuild it.
+
+    Draws from PyTorch's global generator, seeded with `args.seed`; nothing else does.
+    """
+    encoding = "one_hot" if args.one_hot else "raw" if args.raw_digits else "scaled"
+    sizes = {"input_dim": ENCODINGS[encoding], "hidden_dim": args.num_hidden, "output_dim": NUM_CLASSES}
+    torch.manual_seed(args.seed)
+    network = NETWORKS[args.model](**sizes)
+    # A curriculum starts short, and so must the memory: a start fit for its end spoils its beginning.
+    initialise(network, args.init, min(args.input_length, 10) if args.curriculum else args.input_length)
+    if args.plain:
+        network.plain = True
+    return network, {"model": args.model, "sizes": sizes, "encoding": encoding}
+
+
 def load_network(path: Path) -> nn.Module:
     """The trained network that a checkpoint of Part 1 holds, at its best epoch by validation, in eval mode.
 
@@ -70,7 +88,7 @@ def load_network(path: Path) -> nn.Module:
     content = checkpoint.load(path, kind="palindrome network")
     network = NETWORKS[content["model"]](**content["sizes"])
     if content["progress"]["best"] is None:
-        raise UserError(f"{path}: no epoch of this training is finished yet")
+        raise UserError(f"{path}: this training has no network to show yet")
     network.load_state_dict(content["progress"]["best"])
     network.encoding = content["encoding"]
     return network.eval()

@@ -3,9 +3,11 @@
     python part1/train.py --input_length 10
     python part1/train.py --input_length 30 --model rnn
     python part1/train.py --input_length 10 --init normal --raw_digits     the reference's start
+    python part1/train.py --curriculum --one_hot                           the longest memory; part1/curriculum.py
 
 Writes a folder outputs/part1/MODEL-TN-seedN-TIME with curves.png (loss and accuracy over epochs), metrics.jsonl,
-checkpoint.pt (the best epoch by validation, and all that --resume needs) and result.json (test accuracy, read once).
+checkpoint.pt (the best epoch by validation, and all that --resume needs) and result.json (test accuracy, read once, and
+the accuracy at other --lengths).
 """
 
 import argparse
@@ -27,8 +29,10 @@ from common import cli, distributed, seeds
 from common.figures import draw_curves, new_figure, save_figure
 from common.runs import Run, parse, read_metrics
 from common.saving import Saver, check_finite
-from part1.networks import INITS, NETWORKS, initialise
-from part1.palindromes import ENCODINGS, MAX_INPUT_LENGTH, NUM_CLASSES, PalindromeDataset, encode
+from part1 import curriculum
+from part1.evaluate import LENGTHS, evaluate, length, report
+from part1.networks import INITS, NETWORKS, build
+from part1.palindromes import MAX_INPUT_LENGTH, PalindromeDataset, encode
 
 SCRIPT = "part1/train.py"
 KIND = "palindrome network"
@@ -46,17 +50,6 @@ def split(n: int, portion_train: float) -> tuple[slice, slice, slice]:
     return slice(n_train), slice(n_train, n_train + n_validation), slice(n_train + n_validation, n)
 
 
-@torch.no_grad()
-def evaluate(network: nn.Module, inputs: torch.Tensor, targets: torch.Tensor, encoding: str) -> tuple[float, float]:
-    """Mean cross entropy (nats) and accuracy of the network on the sequences."""
-    loss = correct = 0.0
-    for digits, target in zip(inputs.split(500), targets.split(500), strict=True):
-        logits = network(encode(digits, encoding))
-        loss += F.cross_entropy(logits, target, reduction="sum").item()
-        correct += (logits.argmax(1) == target).sum().item()
-    return loss / len(targets), correct / len(targets)
-
-
 @dataclass
 class Progress:
     """How far training has come: with the network, the optimiser and the schedule, all that a checkpoint must hold."""
@@ -72,20 +65,18 @@ class Progress:
 
 def train(args: argparse.Namespace) -> Path:
     """One training run; returns its folder."""
+    say = tqdm.write if distributed.FIRST else lambda *_: None
+    if args.curriculum:
+        return curriculum.train(args, SCRIPT, KIND, say)
     if args.deterministic:
         cli.use_deterministic_algorithms()
     device, processes = distributed.join(args.device), distributed.PROCESSES
-    say = tqdm.write if distributed.FIRST else lambda *_: None
     rng = np.random.default_rng(seeds.stream_seed(args.seed, "palindromes"))
     dataset = PalindromeDataset(args.input_length, args.data_size, rng)
     parts = split(len(dataset), args.portion_train)
     (inputs, targets), validation, test = ([t.to(device) for t in dataset[part]] for part in parts)
-    encoding = "one_hot" if args.one_hot else "raw" if args.raw_digits else "scaled"
-    sizes = {"input_dim": ENCODINGS[encoding], "hidden_dim": args.num_hidden, "output_dim": NUM_CLASSES}
-
-    torch.manual_seed(args.seed)  # the initial weights; nothing else draws from the global generator
-    network = NETWORKS[args.model](**sizes)
-    initialise(network, args.init, args.input_length)
+    network, about = build(args)
+    encoding = about["encoding"]
     network.to(device)
     optimizer = torch.optim.RMSprop(network.parameters(), lr=args.learning_rate, alpha=0.99)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=100, gamma=0.1)
@@ -94,7 +85,6 @@ def train(args: argparse.Namespace) -> Path:
     at = Progress(sums=torch.zeros(3, device=device))
 
     run = Run.open(args, SCRIPT, f"part1/{args.model}-T{args.input_length}-seed{args.seed}", KIND)
-    about = {"model": args.model, "sizes": sizes, "encoding": encoding}
     learners = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
     saver = Saver(run, KIND, args.checkpoint_interval, about, learners, at)
     say(f"{run.folder}")
@@ -158,11 +148,14 @@ def train(args: argparse.Namespace) -> Path:
 
     network.load_state_dict(at.best)
     _, test_accuracy = evaluate(network, *test, encoding)
+    accuracies = {}
     if distributed.FIRST:
         draw_summary(run.folder)
+        accuracies = report(network, encoding, args.lengths, args.seed, dataset.digits[parts[0]], say)
     run.finish(
         {
             "test_accuracy": test_accuracy,
+            "accuracy_at": accuracies,
             "validation_accuracy": at.best_score[0],
             "best_epoch": at.best_epoch,
             "epochs": at.epoch - 1,
@@ -192,22 +185,32 @@ def draw_summary(folder: Path) -> None:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
-    add("--input_length", type=cli.whole(1, MAX_INPUT_LENGTH), default=5, help="digits the network reads")
+    add(
+        "--input_length",
+        type=cli.whole(1, MAX_INPUT_LENGTH),
+        default=5,
+        help="digits it reads (curriculum: up to 300)",
+    )
     add("--input_dim", type=int, choices=(1, 10), default=1, help="numbers a digit becomes; 10 is --one_hot")
     add("--one_hot", action="store_true", help="feed digits as ten numbers instead of one")
     add("--raw_digits", action="store_true", help="feed 0 … 9 as they are instead of scaled to [−1, 1]")
     add("--model", choices=NETWORKS, default="lstm", help="the network; torch_lstm is nn.LSTM, for comparison")
+    add("--curriculum", action="store_true", help="short palindromes first, then longer ones, up to --input_length")
+    add("--plain", action="store_true", help="the LSTM's plain loop instead of the fast form: same numbers, slower")
     add("--num_hidden", type=cli.whole(1, 4096), default=128, help="units in h (and c)")
     add("--init", choices=INITS, default="memory", help="initial weights; uniform: PyTorch's, normal: the reference's")
     add("--max_epoch", type=cli.whole(1), default=100, help="passes over the training data, at most")
     add("--patience", type=cli.whole(1), default=20, help="stop after so many epochs in a row with validation at 1.0")
-    add("--batch_size", type=cli.whole(1), default=128, help="sequences in a batch (of each process)")
+    add("--batch_size", type=cli.whole(1), default=128, help="sequences in a batch, of each process (curriculum: 64)")
     add("--learning_rate", type=cli.real(0), default=1e-3, help="of RMSprop; a tenth of it from epoch 101 on")
-    add("--max_norm", type=cli.real(0), default=10.0, help="gradients longer than this are cut to it")
-    add("--data_size", type=cli.whole(1, 10_000_000), default=10_000, help="palindromes to draw")
+    add("--max_norm", type=cli.real(0), default=10.0, help="gradients longer than this are cut to it (curriculum: 1)")
+    add("--data_size", type=cli.whole(1, 10_000_000), default=10_000, help="palindromes to draw (curriculum: 30,000)")
     add("--portion_train", type=cli.real(0, 1), default=0.8, help="share to train on; the rest: validation, test")
+    add("--lengths", nargs="*", type=length, default=[10, 30, 100], help="input lengths of the table at the end")
     cli.add_shared_flags(parser)
     cli.add_training_flags(parser)
+    if "--curriculum" in (sys.argv[1:] if argv is None else argv):
+        parser.set_defaults(input_length=300, batch_size=64, max_norm=1.0, data_size=30_000, lengths=list(LENGTHS))
     args = parse(parser, argv, SCRIPT, grows="max_epoch", free={"checkpoint_interval", "tensorboard"})
     args.one_hot = args.one_hot or args.input_dim == 10
     args.input_dim = 10 if args.one_hot else 1

@@ -116,5 +116,5 @@ def test_another_kind_of_checkpoint_is_a_user_error(tmp_path):
 
 def test_a_training_without_a_finished_epoch_is_a_user_error(tmp_path):
     save(tmp_path / "c.pt", "lstm", None)
-    with pytest.raises(UserError, match=r"c\.pt: no epoch"):
+    with pytest.raises(UserError, match=r"c\.pt: this training has no network"):
         load_network(tmp_path / "c.pt")
