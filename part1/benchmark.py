@@ -1,0 +1,232 @@
+"""How fast is the LSTM by hand? A training step and a forward pass beside nn.LSTM, plain loops and the machine's floor.
+
+    python part1/benchmark.py
+    python part1/benchmark.py --lengths 10 30 --rounds 5
+
+All take turns in one process, round after round; a turn is several steps, the first of them not timed. Speeds are
+medians over rounds of the ratio to nn.LSTM's turn in the same round: above 1 is faster than nn.LSTM. A training step is
+forward, cross entropy, backward, clipping and RMSprop, on one scalar a digit. Writes benchmark.csv, benchmark.png and,
+as every run, config.json and result.json.
+"""
+
+import argparse
+import csv
+import io
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from common import cli
+from common.figures import STYLES, new_figure, save_figure
+from common.files import write_whole
+from common.runs import Run
+from part1.lstm import LSTM
+from part1.networks import TorchLSTM
+from part1.palindromes import MAX_INPUT_LENGTH, NUM_CLASSES
+
+YARDSTICK = "nn.LSTM"
+
+
+class FourProducts(LSTM):
+    """The loop as the equations are written: each gate's own products with x(t) and h(t−1)."""
+
+    plain = True
+
+    def gates(self, x_t: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        W_ix, W_fx, W_gx, W_ox = self.weight_ih.chunk(4)
+        W_ih, W_fh, W_gh, W_oh = self.weight_hh.chunk(4)
+        b_i, b_f, b_g, b_o = self.bias.chunk(4)
+        i = torch.sigmoid(F.linear(x_t, W_ix, b_i) + F.linear(h, W_ih))
+        f = torch.sigmoid(F.linear(x_t, W_fx, b_f) + F.linear(h, W_fh))
+        g = torch.tanh(F.linear(x_t, W_gx, b_g) + F.linear(h, W_gh))
+        o = torch.sigmoid(F.linear(x_t, W_ox, b_o) + F.linear(h, W_oh))
+        return i, f, g, o
+
+
+class PlainLoop(LSTM):
+    """The plain loop of part1/lstm.py: one product for all gates, gradients by autograd."""
+
+    plain = True
+
+
+class WithoutOneDNN(TorchLSTM):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.backends.mkldnn.flags(enabled=False):
+            return super().forward(x)
+
+
+CONTESTANTS = {
+    "by hand": LSTM,
+    YARDSTICK: TorchLSTM,
+    "nn.LSTM, oneDNN off": WithoutOneDNN,
+    "plain loop": PlainLoop,
+    "plain loop, four products": FourProducts,
+}
+FLOOR = "floor: the products alone"
+
+
+def training_step(network: nn.Module, x: torch.Tensor, targets: torch.Tensor) -> Callable[[], None]:
+    optimizer = torch.optim.RMSprop(network.parameters(), lr=1e-4)
+
+    def step() -> None:
+        loss = F.cross_entropy(network(x), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 10.0)
+        optimizer.step()
+
+    return step
+
+
+def forward_pass(network: nn.Module, x: torch.Tensor, _targets: torch.Tensor) -> Callable[[], None]:
+    return torch.no_grad()(lambda: network(x))
+
+
+def products(x: torch.Tensor, hidden: int, backward: bool) -> Callable[[], None]:
+    """The matrix products that no LSTM can do without: W_·h h forward, W_·hᵀ δ and δ hᵀ back, at each step."""
+    W, h, delta = x.new_ones(4 * hidden, hidden), x.new_ones(hidden, len(x)), x.new_ones(4 * hidden, len(x))
+    dW, dh = torch.empty_like(W), torch.empty_like(h)
+
+    def step() -> None:
+        for _ in range(x.shape[1]):
+            torch.mm(W, h, out=delta)
+            if backward:
+                torch.mm(W.T, delta, out=dh)
+                torch.mm(delta, h.T, out=dW)
+
+    return torch.no_grad()(step)
+
+
+def kept_for_backward(network: nn.Module, length: int, batch_size: int) -> int:
+    """Bytes that a forward pass over `length` steps keeps for the way back, parameters aside."""
+    kept = {}
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        logits = network(torch.zeros(batch_size, length, 1))
+    del logits
+    return sum(kept.values())
+
+
+def take_turns(steps: dict[str, Callable[[], None]], rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Seconds a step, for each name a figure a round. A turn lasts about `seconds`."""
+    times = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            started = time.perf_counter()
+            step()
+            n = max(1, round(seconds / (time.perf_counter() - started)))
+            started = time.perf_counter()
+            for _ in range(n):
+                step()
+            times[name].append((time.perf_counter() - started) / n)
+    return times
+
+
+def benchmark(args: argparse.Namespace) -> Path:
+    """Time all contestants at all lengths; returns the folder."""
+    run = Run.create(args, "part1/benchmark.py", "part1/benchmark")
+    print(
+        f"batch {args.batch_size}, hidden {args.num_hidden}, float32, {torch.get_num_threads()} threads; {run.folder}"
+    )
+    torch.manual_seed(args.seed)
+    networks = {name: make(1, args.num_hidden, NUM_CLASSES) for name, make in CONTESTANTS.items()}
+    rows = []
+    for length in args.lengths:
+        x = torch.randn(args.batch_size, length, 1, device=args.device)
+        targets = torch.randint(NUM_CLASSES, (args.batch_size,), device=args.device)
+        for kind, make in (("training step", training_step), ("forward pass", forward_pass)):
+            steps = {name: make(network.to(args.device), x, targets) for name, network in networks.items()}
+            steps[FLOOR] = products(x, args.num_hidden, kind == "training step")
+            times = take_turns(steps, args.rounds, args.turn)
+            for name in steps:
+                ratios = sorted(y / t for y, t in zip(times[YARDSTICK], times[name], strict=True))
+                speed = f"{median(ratios):.3f}"
+                worst, best = f"{ratios[0]:.3f}", f"{ratios[-1]:.3f}"
+                us = f"{median(times[name]) / length * 1e6:.1f}"
+                rows.append(
+                    {
+                        "what": kind,
+                        "length": length,
+                        "network": name,
+                        "us_per_step_of_length": us,
+                        "speed": speed,
+                        "slowest": worst,
+                        "fastest": best,
+                    }
+                )
+                print(f"{kind:13} T={length:<6} {name:26} {us:>8} µs a step of length, {speed} × ({worst} to {best})")
+    memory = {}
+    for name, network in networks.items():
+        shorter, longer = (kept_for_backward(network.cpu(), length, args.batch_size) for length in (100, 200))
+        memory[name] = (longer - shorter) / 100 / args.batch_size
+        print(f"kept for the way back: {name:26} {memory[name]:8,.0f} bytes a step of length and sequence")
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, rows[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(run.folder / "benchmark.csv", buffer.getvalue())
+    draw(rows, run.folder / "benchmark.png")
+    run.finish({"memory": memory})
+    print(f"picture: {run.folder / 'benchmark.png'}")
+    return run.folder
+
+
+def draw(rows: list[dict], path: Path) -> None:
+    """Speed against nn.LSTM over length; the training step left, the forward pass right."""
+    figure = new_figure(9, 3.8)
+    lengths = sorted({row["length"] for row in rows})
+    for axes, kind in zip(figure.subplots(1, 2, sharey=True), ("training step", "forward pass"), strict=True):
+        others = [name for name in [*CONTESTANTS, FLOOR] if name != YARDSTICK]
+        for name, style in zip(others, STYLES, strict=True):
+            speeds = [float(row["speed"]) for row in rows if (row["what"], row["network"]) == (kind, name)]
+            label = name if kind == "training step" else None
+            axes.plot(lengths, speeds, label=label, marker="o", markersize=3, linewidth=1.4, **style)
+        axes.axhline(1, color="0.5", linewidth=0.8)
+        axes.annotate("nn.LSTM", (lengths[0], 1), (0, 3), textcoords="offset points", fontsize=8, color="0.3")
+        axes.set_title(kind, fontsize=10)
+        axes.set_xscale("log")
+        axes.set_xticks(lengths, [f"{length:,}" for length in lengths])
+        axes.minorticks_off()
+        axes.set_xlabel("input length")
+        axes.set_ylim(0)
+        axes.grid(color="0.9", linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel("speed (nn.LSTM = 1)")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    save_figure(figure, path)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = cli.Parser(__doc__)
+    add = parser.add_argument
+    lengths = [10, 30, 100, 300, 1000]
+    add("--lengths", nargs="+", type=cli.whole(1, MAX_INPUT_LENGTH), default=lengths, help="input lengths, in digits")
+    add("--rounds", type=cli.whole(1), default=9, help="turns of each contestant at each length")
+    add("--turn", type=cli.real(0), default=0.3, help="seconds a turn takes, about")
+    add("--batch_size", type=cli.whole(1), default=128, help="sequences in a batch")
+    add("--num_hidden", type=cli.whole(1, 4096), default=128, help="units in h (and c)")
+    cli.add_shared_flags(parser)
+    return parser.parse_args(argv)
+
+
+def main() -> None:
+    benchmark(parse_args())
+
+
+if __name__ == "__main__":
+    cli.call(main)

@@ -1,0 +1,195 @@
+"""How does it remember? The gates and the memory of a trained LSTM on one palindrome, as a picture.
+
+    python part1/show_gates.py outputs/part1/MY-RUN
+    python part1/show_gates.py outputs/part1/MY-RUN --digits 7 3 1 1 3
+    python part1/show_gates.py outputs/part1/MY-RUN --input_length 1000
+
+Writes gates.png. From top to bottom: the digits; over time, input gate i, forget gate f, output gate o and memory c of
+the units that carry the memory; and how surely the first digit can be told at each step. Long palindromes are shown
+twice: the first steps, and all of them.
+
+A unit carries the memory if its c(T) depends on the first digit and on nothing else: the share of the variance of c(T)
+over many palindromes that lies between those of different first digits (R²). How much memory holds is measured by a
+linear reading of c(t), fitted on half of the palindromes to name the first digit and counted on the other half.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from matplotlib.ticker import MaxNLocator
+
+from common import cli, seeds
+from common.cli import UserError
+from common.figures import STYLES, new_figure, save_figure
+from common.runs import Run, newest
+from part1.lstm import LSTM
+from part1.networks import load_network
+from part1.palindromes import MAX_INPUT_LENGTH, NUM_CLASSES, draw, encode
+
+UNITS = 8  # shown
+SEQUENCES = 1000  # over which units are chosen and readings fitted
+READINGS = 60  # steps, at most, at which c is read
+FIRST = 20  # digits that the left half of a picture of a long palindrome shows
+
+
+@torch.no_grad()
+def trace(network: LSTM, digits: torch.Tensor, steps: list[int] | None = None) -> dict[str, torch.Tensor]:
+    """i, f, o, c, h at each of the steps 1 … T (or at those asked for): name → (steps, n, hidden), digits (n, T)."""
+    h = c = torch.zeros(len(digits), network.hidden_dim)
+    kept = {name: [] for name in "ifoch"}
+    wanted = set(steps or range(1, digits.shape[1] + 1))
+    for t in range(1, digits.shape[1] + 1):
+        x_t = encode(digits[:, t - 1 : t], network.encoding)[:, 0]
+        i, f, _, o = network.gates(x_t, h)
+        h, c = network.step(x_t, h, c)
+        if t in wanted:
+            for name, value in zip("ifoch", (i, f, o, c, h), strict=True):
+                kept[name].append(value)
+    return {name: torch.stack(values) for name, values in kept.items()}
+
+
+def explained(c: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
+    """R² of each unit: the share of the variance of its c (n, hidden) that the first digit (n,) explains."""
+    membership = F.one_hot(first, NUM_CLASSES).to(c.dtype)
+    counts = membership.sum(0).clamp(min=1).unsqueeze(1)
+    means = (membership.T @ c) / counts
+    return (means[first] - c.mean(0)).square().mean(0) / c.var(0, correction=0).clamp(min=1e-12)
+
+
+def read_linearly(c: torch.Tensor, first: torch.Tensor) -> float:
+    """Share of the second half of the sequences whose first digit a linear reading of c, fitted on the first, names.
+
+    Least squares to one-hot digits with a small ridge, c and 1 → digit.
+    """
+    c = torch.cat([c / c.std().clamp(min=1e-6), torch.ones(len(c), 1)], dim=1).double()
+    half = len(c) // 2
+    wanted = F.one_hot(first[:half], NUM_CLASSES).double()
+    ridge = 1e-3 * half * torch.eye(c.shape[1], dtype=c.dtype)
+    weights = torch.linalg.solve(c[:half].T @ c[:half] + ridge, c[:half].T @ wanted)
+    return ((c[half:] @ weights).argmax(1) == first[half:]).double().mean().item()
+
+
+def show_gates(args: argparse.Namespace) -> Path:
+    """Draw the picture; returns its folder."""
+    source = args.run or newest("part1/train.py", finished=True)
+    if source is None:
+        raise UserError("outputs/ holds no finished run of part1/train.py; make one, or name its folder")
+    network = load_network(source / "checkpoint.pt")
+    if not isinstance(network, LSTM):
+        raise UserError(f"{source}: its network is no LSTM by hand, so it has no gates to show")
+    rng = np.random.default_rng(seeds.stream_seed(args.seed, "gates"))
+    if args.digits:
+        digits = torch.tensor([args.digits], dtype=torch.uint8)
+    else:
+        digits = draw(1, args.input_length, rng, held_out=True)[:, :-1]
+    length = digits.shape[1]
+    run = Run.create(args, "part1/show_gates.py", f"part1/gates-T{length}")
+
+    many = draw(SEQUENCES, max(length, 4), rng, held_out=True)[:, :length]
+    steps = sorted({round(t) for t in np.geomspace(1, length, READINGS)})
+    memory, first = trace(network, many, steps)["c"], many[:, 0].long()
+    readings = [read_linearly(c, first) for c in memory]
+    shares = explained(memory[-1], first)
+    units = shares.argsort(descending=True)[:UNITS]
+    shown = trace(network, digits)
+    with torch.no_grad():
+        answers = F.softmax(network.fc(shown["h"][:, 0]), dim=1)
+    surely = answers[:, digits[0, 0].long()]
+    names = [f"{unit}" for unit in units.tolist()]
+    draw_picture(digits[0], {n: shown[n][:, 0, units] for n in "ifoc"}, names, steps, readings, surely, run.folder)
+    run.finish(
+        {
+            "run": str(source),
+            "digits": digits[0].tolist(),
+            "answer": answers[-1].argmax().item(),
+            "units": units.tolist(),
+            "explained": shares[units].tolist(),
+            "steps": steps,
+            "linear_reading": readings,
+        }
+    )
+    shares_text = " ".join(f"{share:.2f}" for share in shares[units].tolist())
+    print(f"first digit {digits[0, 0]}, the network's answer after {length:,} digits: {answers[-1].argmax()}")
+    print(f"units {' '.join(names)}: the first digit explains {shares_text} of the variance of c(T)")
+    print(f"picture: {run.folder / 'gates.png'}")
+    return run.folder
+
+
+def draw_picture(digits, traces, names, steps, readings, surely, folder: Path) -> None:
+    """gates.png; of `traces` each (steps, units)."""
+    length = len(digits)
+    spans = [length] if length <= 3 * FIRST else [FIRST, length]
+    figure = new_figure(9, 7.4)
+    panels = figure.subplots(6, len(spans), squeeze=False, sharey="row", height_ratios=[0.35, 1.2, 1.2, 1.2, 1.4, 1.2])
+    for column, span in enumerate(spans):
+        strip, *maps, memory, curve = panels[:, column]
+        draw_digits(strip, digits[:span].tolist(), "the first 20 digits" if span < length else f"{length:,} digits")
+        for axes, (name, label) in zip(
+            maps, {"i": "input gate i", "f": "forget gate f", "o": "output gate o"}.items(), strict=True
+        ):
+            extent = (0.5, span + 0.5, len(names) - 0.5, -0.5)
+            style = {"cmap": "gray_r", "vmin": 0, "vmax": 1, "interpolation": "nearest", "aspect": "auto"}
+            image = axes.imshow(traces[name][:span].T, extent=extent, **style)
+            if column == 0:
+                axes.set_ylabel(f"{label}\nunit", fontsize=8)
+                axes.set_yticks(range(len(names)), names, fontsize=6)
+        t = range(1, span + 1)
+        for k in range(len(names)):
+            memory.plot(t, traces["c"][:span, k], linewidth=0.9, **STYLES[k % len(STYLES)])
+        memory.set_yscale("symlog", linthresh=1)
+        curve.plot(t, surely[:span], label="the network's probability of the first digit, asked now", **STYLES[1])
+        known = [(step, share) for step, share in zip(steps, readings, strict=True) if step <= span]
+        curve.plot(*zip(*known, strict=True), label="share of other palindromes whose c(t) tells it", **STYLES[0])
+        curve.set_ylim(0, 1.08)
+        curve.set_xlabel("step t")
+        for axes in panels[1:, column]:
+            axes.set_xlim(0.5, span + 0.5)
+            axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+            axes.tick_params(labelbottom=axes is curve)
+        for axes in (memory, curve):
+            axes.grid(color="0.9", linewidth=0.6)
+            axes.spines[["top", "right"]].set_visible(False)
+    figure.colorbar(image, ax=panels[1:4, -1], pad=0.01, aspect=30, label="shut 0 … open 1")
+    panels[4, 0].set_ylabel("memory c\n(a line a unit)", fontsize=8)
+    panels[5, 0].set_ylabel("first digit\nknown", fontsize=8)
+    figure.legend(*curve.get_legend_handles_labels(), loc="outside lower center", frameon=False, fontsize=8)
+    save_figure(figure, folder / "gates.png")
+
+
+def draw_digits(axes, digits: list[int], title: str) -> None:
+    """Digits as text where there is room, else as a strip of greys."""
+    if len(digits) <= 3 * FIRST:
+        for t, digit in enumerate(digits, 1):
+            axes.text(t, 0.5, str(digit), ha="center", va="center", fontsize=9, weight="bold" if t == 1 else "normal")
+        axes.set_axis_off()
+    else:
+        axes.imshow([digits], aspect="auto", cmap="gray_r", extent=(0.5, len(digits) + 0.5, 0, 1))
+        axes.set_axis_off()
+        title += ", 0 white to 9 black"
+    axes.set_xlim(0.5, len(digits) + 0.5)
+    axes.set_ylim(0, 1)
+    axes.set_title(title, fontsize=10)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = cli.Parser(__doc__)
+    add = parser.add_argument
+    add("run", type=Path, nargs="?", metavar="RUN", help="a run's folder; if not given, the newest finished one's")
+    add("--digits", type=cli.whole(0, 9), nargs="+", help="what the network reads; if not given, a palindrome is drawn")
+    add("--input_length", type=cli.whole(4, MAX_INPUT_LENGTH), default=10, help="its length, if it is drawn")
+    cli.add_shared_flags(parser)
+    return parser.parse_args(argv)
+
+
+def main() -> None:
+    show_gates(parse_args())
+
+
+if __name__ == "__main__":
+    cli.call(main)
