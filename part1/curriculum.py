@@ -19,6 +19,9 @@ from part1.palindromes import draw, encode
 
 START = 10  # digits
 SURE = 0.99  # moving average of the batches' accuracy at which the length is doubled
+LENGTHEN = 0.57  # share of the sequences, at most, with which it lengthens; the others settle
+MONOTONOUS = 0.75  # share of a batch, when it settles
+WEIGHT_DECAY = 1e-4
 LOG_INTERVAL = 10  # batches
 
 
@@ -39,22 +42,26 @@ def train(args: argparse.Namespace, script: str, kind: str, say) -> Path:
 
     Every palindrome is drawn fresh, `data_size` in all. Two phases:
 
-    lengthen   batches of one length; it doubles, up to `input_length`, whenever a moving average of the batches'
-               accuracy passes 0.99. At the latest it ends when 60 % of the sequences are used.
-    settle     batches of all lengths so far, short ones as often as long ones (log-uniform), half of each batch
-               monotonous (`palindromes.draw`), while the learning rate falls to zero.
+    lengthen   batches of one length, 10 at first; it doubles whenever a moving average of the batches' accuracy passes
+               0.99, until the next doubling but one would pass `input_length`, or 57 % of the sequences are used
+    settle     batches of five lengths in turn, from 10 to `input_length` by equal factors (to four times the length
+               reached, where that is less), three quarters of each monotonous (`palindromes.draw`), while the
+               learning rate falls to zero
 
-    The network learns in the first to remember, in the second never to forget: not for a rare sequence either.
+    In the first the network learns to remember, in the second never to forget, not for a rare sequence either. Weight
+    decay (RMSprop with the gradient of 10⁻⁴/2 ‖weights‖² added) keeps memories from drifting: without it some last
+    for thousands of steps only because f is 1 to the last bit, and fade when that is not enough.
     """
     if args.deterministic:
         cli.use_deterministic_algorithms()
     device, processes = distributed.join(args.device), distributed.PROCESSES
     network, about = build(args)
     network.to(device)
-    optimizer = torch.optim.RMSprop(network.parameters(), lr=args.learning_rate, alpha=0.99)
+    optimizer = torch.optim.RMSprop(network.parameters(), lr=args.learning_rate, alpha=0.99, weight_decay=WEIGHT_DECAY)
     whole_batch = args.batch_size * processes
     batches = max(1, args.data_size // whole_batch)
-    at = Progress(sums=torch.zeros(3, device=device), length=min(START, args.input_length))
+    shortest = min(START, args.input_length)
+    at = Progress(sums=torch.zeros(3, device=device), length=shortest)
 
     name = f"part1/{args.model}-curriculum-T{args.input_length}-seed{args.seed}"
     run = Run.open(args, script, name, kind)
@@ -65,8 +72,12 @@ def train(args: argparse.Namespace, script: str, kind: str, say) -> Path:
         while at.batch < batches:
             rng = np.random.default_rng(seeds.stream_seed(args.seed, "curriculum", at.batch))
             settling = at.settle_from > 0
-            length = round(START * (at.length / START) ** rng.random()) if settling else at.length
-            digits = draw(whole_batch, length, rng, held_out=False, monotonous=whole_batch // 2 if settling else 0)
+            length, monotonous = at.length, 0
+            if settling:
+                longest = min(4 * at.length, args.input_length)
+                length = round(shortest * (longest / shortest) ** ((at.batch - at.settle_from) % 5 / 4))
+                monotonous = round(MONOTONOUS * whole_batch)
+            digits = draw(whole_batch, length, rng, held_out=False, monotonous=monotonous)
             digits = digits[distributed.share(torch.randperm(whole_batch, generator=torch.Generator().manual_seed(0)))]
             digits = digits.to(device)
             inputs, targets = digits[:, :-1], digits[:, -1].long()
@@ -106,10 +117,10 @@ def train(args: argparse.Namespace, script: str, kind: str, say) -> Path:
                 )
                 at.sums.zero_()
             if not settling:
-                if at.sure > SURE and at.length < args.input_length:
-                    at.length, at.sure = min(2 * at.length, args.input_length), 0.9
-                elif at.sure > SURE or at.batch >= 0.6 * batches:
+                if at.batch >= LENGTHEN * batches or (at.sure > SURE and 4 * at.length > args.input_length):
                     at.settle_from = at.batch
+                elif at.sure > SURE:
+                    at.length, at.sure = 2 * at.length, 0.9
             saver.after_step()
         at.best = network.state_dict()
         saver.at_end()

@@ -67,7 +67,7 @@ def draw(n: int, input_length: int, rng: np.random.Generator, held_out: bool, mo
     if Σ k·d(k) is a multiple of ten. So what is trained on and what is tested on never meet, however much is drawn. A
     palindrome on the wrong side is moved to the right one by its third digit; hence input_length ≥ 4.
 
-    The first `monotonous` of them have at most three different digits after the first: long runs and odd mixtures,
+    The first `monotonous` of them have but one to three different digits after the first: long runs and odd mixtures,
     which uniform digits hardly ever bring.
     """
     if input_length < 4:
@@ -76,7 +76,8 @@ def draw(n: int, input_length: int, rng: np.random.Generator, held_out: bool, mo
     digits = rng.integers(0, 10, (n, n_free), dtype=np.uint8)
     if monotonous:
         three = rng.integers(0, 10, (monotonous, 3), dtype=np.uint8)
-        which = rng.integers(0, 3, (monotonous, n_free - 1))
+        how_many = rng.integers(1, 4, (monotonous, 1))
+        which = (rng.random((monotonous, n_free - 1)) * how_many).astype(np.int64)
         digits[:monotonous, 1:] = np.take_along_axis(three, which, axis=1)
     checksum = digits @ np.arange(1, n_free + 1) % 10
     if held_out:

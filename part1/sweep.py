@@ -5,7 +5,11 @@
 
 Each run is a call of part1/train.py with a folder of its own under outputs/part1/sweep. Finished runs are not run
 again, so a sweep that was stopped goes on where it was, and more lengths or seeds can be added later. Writes sweep.csv
-(a row a run), table.md, sweep.png (accuracy over length) and curves.png (over epochs), from all finished runs there.
+(a row for each length that a run was tested at), table.md, sweep.png (accuracy over length) and curves.png (over
+epochs), from all finished runs there.
+
+A network is trained at each length anew by the assignment's recipe; or, where its name ends in _curriculum, once
+(train.py --curriculum --one_hot), and tested at lengths up to 1,000.
 """
 
 import argparse
@@ -31,12 +35,19 @@ from common.runs import OUTPUTS, read_metrics
 from part1.palindromes import MAX_INPUT_LENGTH
 
 # name → what it is called in the table, and the flags of train.py that make it
-NETWORKS = {
+RECIPES = {
     "lstm": ("LSTM", []),
     "torch_lstm": ("nn.LSTM, PyTorch's start", ["--model", "torch_lstm", "--init", "uniform"]),
     "reference": ("LSTM, the reference's start", ["--init", "normal", "--raw_digits"]),
     "rnn": ("vanilla RNN, orthogonal start", ["--model", "rnn"]),
     "rnn_uniform": ("vanilla RNN, PyTorch's start", ["--model", "rnn", "--init", "uniform"]),
+}
+CURRICULUM = "_curriculum"
+TESTED_AT = [10, 30, 100, 300, 1000]  # after a curriculum
+BY_CURRICULUM = ["--curriculum", "--one_hot", "--lengths", *map(str, TESTED_AT)]
+NETWORKS = RECIPES | {
+    name + CURRICULUM: (f"{label}, by curriculum", [flag for flag in flags if flag != "--raw_digits"] + BY_CURRICULUM)
+    for name, (label, flags) in RECIPES.items()
 }
 
 
@@ -65,12 +76,26 @@ def finished_runs(folder: Path) -> dict[tuple[str, int, int], Path]:
     return dict(sorted(runs.items(), key=lambda run: (order.index(run[0][0]), *run[0][1:])))
 
 
-def collect(folder: Path, network: str, length: int, seed: int) -> dict:
-    """A finished run as a row of the table."""
+def collect(folder: Path, network: str, length: int, seed: int) -> list[dict]:
+    """A finished run as rows of the table: one, or after a curriculum one for each length it was tested at."""
     result = read_json(folder / "result.json")
+    if network.endswith(CURRICULUM):
+        about = {"validation_accuracy": "", "best_epoch": "", "epochs": ""}
+        return [
+            {
+                "network": network,
+                "input_length": tested,
+                "seed": seed,
+                "test_accuracy": result["accuracy_at"][str(tested)],
+                **about,
+                "sequences_until_perfect": result["sequences_seen"] if result["accuracy_at"][str(tested)] == 1 else "",
+                "seconds": round(result["seconds"], 1),
+            }
+            for tested in TESTED_AT
+        ]
     perfect = [row["epoch"] for row in read_metrics(folder) if row["validation_accuracy"] == 1]
     per_epoch = result["sequences_seen"] // result["epochs"]
-    return {
+    row = {
         "network": network,
         "input_length": length,
         "seed": seed,
@@ -81,6 +106,7 @@ def collect(folder: Path, network: str, length: int, seed: int) -> dict:
         "sequences_until_perfect": perfect[0] * per_epoch if perfect else "",
         "seconds": round(result["seconds"], 1),
     }
+    return [row]
 
 
 def to_csv(rows: list[dict]) -> str:
@@ -106,32 +132,46 @@ def to_table(rows: list[dict], lengths: list[int]) -> str:
 
 
 def draw_lengths(rows: list[dict], lengths: list[int], path: Path) -> None:
-    """Test accuracy, and training sequences until validation was perfect, over input length; all seeds as points."""
-    figure = new_figure(9, 3.6)
-    left, right = figure.subplots(1, 2)
-    columns = {left: "test_accuracy", right: "sequences_until_perfect"}
-    for k, network in enumerate(dict.fromkeys(row["network"] for row in rows)):
-        for axes, column in columns.items():
-            points = [(r["input_length"], r[column]) for r in rows if r["network"] == network and r[column] != ""]
-            means = {length: [y for x, y in points if x == length] for length in lengths}
-            line = [(length, mean(values)) for length, values in means.items() if values]
-            label = NETWORKS[network][0] if axes is left else None
-            axes.plot(*zip(*line, strict=True) if line else ([], []), label=label, linewidth=1.4, **STYLES[k])
-            axes.scatter(*zip(*points, strict=True) if points else ([], []), s=12, color=STYLES[k]["color"], alpha=0.6)
-    left.axhline(0.1, color="0.5", linewidth=0.8)
-    left.annotate("chance", (lengths[0], 0.115), fontsize=8, color="0.3")
-    left.set_ylabel("test accuracy")
-    left.set_ylim(0, 1.04)
-    right.set_ylabel("training sequences until\nvalidation accuracy is 1.0")
+    """Test accuracy over input length, by recipe and by curriculum; and the sequences it took. All seeds as points."""
+    figure = new_figure(10, 3.8)
+    recipe, curriculum, cost = figure.subplots(1, 3)
+    for network in dict.fromkeys(row["network"] for row in rows):
+        base = network.removesuffix(CURRICULUM)
+        style, of_it = STYLES[list(RECIPES).index(base)], [row for row in rows if row["network"] == network]
+        draw_points(recipe if base == network else curriculum, of_it, "test_accuracy", style, NETWORKS[base][0])
+        draw_points(cost, of_it, "sequences_until_perfect", style, None, marker="o" if base == network else "^")
+    for axes, title in ((recipe, "trained at each length,\nby the assignment's recipe"), (curriculum, "by curriculum")):
+        axes.axhline(0.1, color="0.5", linewidth=0.8)
+        axes.annotate("chance", (0.02, 0.115), xycoords=("axes fraction", "data"), fontsize=8, color="0.3")
+        axes.set_title(title, fontsize=10)
+        axes.set_ylabel("test accuracy")
+        axes.set_ylim(0, 1.04)
+    cost.set_title("training sequences until 1.0\n(○ recipe, △ curriculum)", fontsize=10)
     if any(row["sequences_until_perfect"] for row in rows):
-        right.set_yscale("log")
-    for axes in (left, right):
+        cost.set_yscale("log")
+    for axes in (recipe, curriculum, cost):
+        shown = [5, 10, 15, 30] if axes is recipe else [10, 100, 1000]
+        axes.set_xscale("log")
+        axes.set_xlim(lengths[0] / 1.2, (max(lengths) if axes is not recipe else 30) * 1.2)
+        axes.set_xticks(shown, [f"{length:,}" for length in shown])
+        axes.minorticks_off()
         axes.set_xlabel("input length (digits)")
-        axes.set_xticks(lengths)
         axes.grid(color="0.9", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    handles = {}
+    for axes in (recipe, curriculum):
+        handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     save_figure(figure, path)
+
+
+def draw_points(axes, rows: list[dict], column: str, style: dict, label: str | None, marker: str = "o") -> None:
+    """The column over input length: a point a seed, a line through their means."""
+    points = [(row["input_length"], row[column]) for row in rows if row[column] != ""]
+    if points:
+        means = {length: mean(y for x, y in points if x == length) for length in sorted({x for x, _ in points})}
+        axes.plot(means.keys(), means.values(), label=label, linewidth=1.4, **style)
+        axes.scatter(*zip(*points, strict=True), s=12, color=style["color"], alpha=0.6, marker=marker)
 
 
 def draw_curves(runs: dict[tuple[str, int, int], Path], path: Path) -> None:
@@ -162,7 +202,7 @@ def draw_curves(runs: dict[tuple[str, int, int], Path], path: Path) -> None:
 def sweep(args: argparse.Namespace) -> None:
     runs = {}  # (network, length, seed) → folder
     for network in args.networks:
-        for length in args.lengths:
+        for length in [max(TESTED_AT)] if network.endswith(CURRICULUM) else args.lengths:
             for seed in args.seeds:
                 runs[network, length, seed] = args.out_dir / "runs" / f"{network}-T{length}-seed{seed}"
     threads = max(1, (os.cpu_count() or 1) // args.jobs)
@@ -190,14 +230,16 @@ def sweep(args: argparse.Namespace) -> None:
             pool.shutdown(cancel_futures=True)  # those not begun; those under way have had Ctrl-C too, and save
             raise
     finished = finished_runs(args.out_dir / "runs")
-    lengths = sorted({length for _, length, _ in finished})
-    rows = [collect(folder, *key) for key, folder in finished.items()]
+    rows = [row for key, folder in finished.items() for row in collect(folder, *key)]
+    lengths = sorted({row["input_length"] for row in rows})
     table = to_table(rows, lengths)
     write_whole(args.out_dir / "sweep.csv", to_csv(rows))
     write_whole(args.out_dir / "table.md", table)
     draw_lengths(rows, lengths, args.out_dir / "sweep.png")
-    draw_curves(finished, args.out_dir / "curves.png")
-    print(f"{table}\npictures: {args.out_dir / 'sweep.png'} and curves.png beside it")
+    print(f"{table}\npicture: {args.out_dir / 'sweep.png'}")
+    if by_recipe := {key: path for key, path in finished.items() if key[0] in RECIPES}:
+        draw_curves(by_recipe, args.out_dir / "curves.png")
+        print(f"picture: {args.out_dir / 'curves.png'}")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

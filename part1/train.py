@@ -189,7 +189,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--input_length",
         type=cli.whole(1, MAX_INPUT_LENGTH),
         default=5,
-        help="digits it reads (curriculum: up to 300)",
+        help="digits it reads (curriculum: 1,000)",
     )
     add("--input_dim", type=int, choices=(1, 10), default=1, help="numbers a digit becomes; 10 is --one_hot")
     add("--one_hot", action="store_true", help="feed digits as ten numbers instead of one")
@@ -210,7 +210,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cli.add_shared_flags(parser)
     cli.add_training_flags(parser)
     if "--curriculum" in (sys.argv[1:] if argv is None else argv):
-        parser.set_defaults(input_length=300, batch_size=64, max_norm=1.0, data_size=30_000, lengths=list(LENGTHS))
+        parser.set_defaults(input_length=1000, batch_size=64, max_norm=1.0, data_size=30_000, lengths=list(LENGTHS))
     args = parse(parser, argv, SCRIPT, grows="max_epoch", free={"checkpoint_interval", "tensorboard"})
     args.one_hot = args.one_hot or args.input_dim == 10
     args.input_dim = 10 if args.one_hot else 1

@@ -18,7 +18,18 @@ import part1.train
 from common.cli import UserError
 from common.files import read_json, write_json
 from common.runs import read_metrics
-from part1.sweep import NETWORKS, collect, draw_curves, draw_lengths, parse_args, sweep, to_csv, to_table
+from part1.sweep import (
+    NETWORKS,
+    RECIPES,
+    TESTED_AT,
+    collect,
+    draw_curves,
+    draw_lengths,
+    parse_args,
+    sweep,
+    to_csv,
+    to_table,
+)
 
 
 def leave_run(folder, accuracies=(0.5, 1.0, 1.0), test_accuracy=0.75, max_epoch=100):
@@ -64,7 +75,8 @@ def row(network="lstm", length=5, seed=0, accuracy=1.0, until_perfect=800) -> di
 
 def test_a_run_becomes_a_row(tmp_path):
     leave_run(tmp_path / "run", accuracies=(0.5, 1.0, 1.0), test_accuracy=0.75)
-    assert collect(tmp_path / "run", "rnn", 10, 3) == {
+    (row,) = collect(tmp_path / "run", "rnn", 10, 3)
+    assert row == {
         "network": "rnn",
         "input_length": 10,
         "seed": 3,
@@ -79,7 +91,8 @@ def test_a_run_becomes_a_row(tmp_path):
 
 def test_a_run_that_never_was_perfect_says_nothing_of_when(tmp_path):
     leave_run(tmp_path / "run", accuracies=(0.5, 0.999))
-    assert collect(tmp_path / "run", "rnn", 10, 3)["sequences_until_perfect"] == ""
+    (row,) = collect(tmp_path / "run", "rnn", 10, 3)
+    assert row["sequences_until_perfect"] == ""
 
 
 def test_the_csv_reads_back(tmp_path):
@@ -104,11 +117,11 @@ def test_the_table_shows_the_mean_and_the_worst_seed_where_it_differs():
 def test_every_network_is_drawn_even_those_that_never_were_perfect(lengths, until_perfect, tmp_path):
     rows = [row(name, length, seed, 0.5, until_perfect) for name in NETWORKS for length in lengths for seed in (0, 1)]
     draw_lengths(rows, lengths, tmp_path / "sweep.png")
-    assert Image.open(tmp_path / "sweep.png").size == (1350, 540)
+    assert Image.open(tmp_path / "sweep.png").size == (1500, 570)
 
 
 def test_a_learning_curve_is_drawn_of_every_run(tmp_path):
-    keys = [(name, length, seed) for name in NETWORKS for length in (5, 10) for seed in (0, 1)]
+    keys = [(name, length, seed) for name in RECIPES for length in (5, 10) for seed in (0, 1)]
     runs = {key: leave_run(tmp_path / "-".join(map(str, key)), accuracies=(0.1,) * (2 + key[2])) for key in keys}
     draw_curves(runs, tmp_path / "curves.png")
     assert Image.open(tmp_path / "curves.png").size == (1350, 570)
@@ -131,8 +144,29 @@ def test_every_combination_is_run_once_with_its_flags(started, tmp_path):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_s_flags_are_such_as_the_training_script_takes(name):
-    model = {"rnn_uniform": "rnn", "reference": "lstm"}.get(name, name)
-    assert part1.train.parse_args(NETWORKS[name][1]).model == model
+    model = {"rnn_uniform": "rnn", "reference": "lstm"}.get(base := name.removesuffix("_curriculum"), base)
+    args = part1.train.parse_args(NETWORKS[name][1])
+    assert args.model == model and args.curriculum == (name != base)
+
+
+def test_a_run_by_curriculum_becomes_a_row_for_each_length_it_was_tested_at(tmp_path):
+    leave_run(tmp_path / "run")
+    result = read_json(tmp_path / "run" / "result.json")
+    accuracies = {str(length): 1.0 if length < 300 else 0.5 for length in TESTED_AT}
+    write_json(tmp_path / "run" / "result.json", result | {"accuracy_at": accuracies, "sequences_seen": 30_000})
+    rows = collect(tmp_path / "run", "lstm_curriculum", 1000, 3)
+    assert [(row["input_length"], row["test_accuracy"]) for row in rows] == [
+        (length, 1.0 if length < 300 else 0.5) for length in TESTED_AT
+    ]
+    assert [row["sequences_until_perfect"] for row in rows] == [30_000, 30_000, 30_000, "", ""]
+    assert rows[0].keys() == collect(tmp_path / "run", "rnn", 10, 3)[0].keys()
+
+
+def test_a_curriculum_is_run_once_a_seed_whatever_the_lengths(started, tmp_path, monkeypatch):
+    monkeypatch.setattr(part1.sweep, "collect", lambda folder, *key: [row(*key)])
+    sweep(args(tmp_path, "--networks rnn_curriculum --lengths 5 10 --seeds 0 1"))
+    assert [(flags["--input_length"], flags["--seed"]) for flags, _ in started] == [("1000", "0"), ("1000", "1")]
+    assert not (tmp_path / "curves.png").exists()
 
 
 def times(folder) -> dict[str, int]:
