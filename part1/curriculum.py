@@ -21,7 +21,7 @@ START = 10  # digits
 SURE = 0.99  # moving average of the batches' accuracy at which the length is doubled
 LENGTHEN = 0.57  # share of the sequences, at most, with which it lengthens; the others settle
 MONOTONOUS = 0.75  # share of a batch, when it settles
-WEIGHT_DECAY = 4e-4
+WEIGHT_DECAY = 2e-4
 LOG_INTERVAL = 10  # batches
 
 
@@ -49,7 +49,7 @@ def train(args: argparse.Namespace, script: str, kind: str, say) -> Path:
                learning rate falls to zero
 
     In the first the network learns to remember, in the second never to forget, not for a rare sequence either. Weight
-    decay (RMSprop with the gradient of 2·10⁻⁴ ‖weights‖² added) keeps memories from drifting: without it some last
+    decay (RMSprop with the gradient of 10⁻⁴ ‖weights‖² added) keeps memories from drifting: without it some last
     for thousands of steps only because f is 1 to the last bit, and fade when that is not enough.
     """
     if args.deterministic:

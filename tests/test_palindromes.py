@@ -5,9 +5,11 @@ import itertools
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from part1 import palindromes
 from part1.palindromes import ENCODINGS, PalindromeDataset, encode, number_of_palindromes
 
 
@@ -141,9 +143,91 @@ def test_one_hot_digits_by_hand():
     assert x.tolist() == [[[1.0] + [0.0] * 9, [0.0] * 9 + [1.0]]]
 
 
+@given(lengths, sizes)
+def test_one_hot_is_that_of_pytorch_in_float32(input_length, size):
+    digits = draw(input_length, size).digits
+    x, theirs = encode(digits, "one_hot"), F.one_hot(digits.long(), 10).float()
+    assert x.dtype == torch.float32 and torch.equal(x, theirs)
+
+
 @given(st.sampled_from(sorted(ENCODINGS)), lengths, sizes)
 def test_every_encoding_has_its_stated_width_and_tells_all_digits_apart(encoding, input_length, size):
     digits = draw(input_length, size).digits
     x = encode(digits, encoding)
     assert x.dtype == torch.float32 and x.shape == (*digits.shape, ENCODINGS[encoding])
     assert len(encode(torch.arange(10).unsqueeze(0), encoding)[0].unique(dim=0)) == 10
+
+
+# Two sides, drawn without end: for training, and held out from it
+
+sides, lengths_of_sides = st.booleans(), st.integers(4, 60)
+odd_even_and_long = pytest.mark.parametrize("input_length", [4, 5, 6, 9, 10, 37, 38, 301, 1000])
+
+
+def side(n: int, input_length: int, held_out: bool, monotonous: int = 0, seed: int = 0) -> torch.Tensor:
+    return palindromes.draw(n, input_length, np.random.default_rng(seed), held_out, monotonous)
+
+
+def free(digits: torch.Tensor) -> torch.Tensor:
+    """The digits that the others mirror: the first half, with the one in the middle if there is one."""
+    return digits[:, : (digits.shape[1] + 1) // 2].long()
+
+
+@given(sides, lengths_of_sides, sizes, seeds, st.booleans())
+def test_on_either_side_every_row_is_a_palindrome_of_digits(held_out, input_length, size, seed, monotonous):
+    digits = side(size, input_length, held_out, size // 2 if monotonous else 0, seed)
+    assert digits.dtype == torch.uint8 and digits.shape == (size, input_length + 1)
+    assert torch.equal(digits, digits.flip(1)) and digits.max() <= 9
+
+
+@pytest.mark.parametrize("monotonous", [0, 60_000])
+@pytest.mark.parametrize("input_length", [4, 5])
+def test_of_the_short_ones_each_is_on_one_side_and_a_tenth_is_held_out(input_length, monotonous):
+    drawn = (free(side(60_000, input_length, held_out, monotonous)) for held_out in (False, True))
+    training, held_out = ({tuple(row) for row in digits.unique(dim=0).tolist()} for digits in drawn)
+    assert not training & held_out
+    assert (len(training), len(held_out)) == (900, 100)  # all that exist; one is missed with p < 1e-7
+
+
+@odd_even_and_long
+@pytest.mark.parametrize("monotonous", [0, 1000, 2000])
+def test_the_checksum_says_which_side_one_is_on(input_length, monotonous):
+    weights = torch.arange(1, (input_length + 2) // 2 + 1)
+    for held_out in (False, True):
+        checksums = (free(side(2000, input_length, held_out, monotonous)) * weights).sum(1) % 10
+        assert bool((checksums == 0).all() if held_out else (checksums != 0).all())
+
+
+@odd_even_and_long
+@pytest.mark.parametrize("monotonous", [0, 20_000])
+@pytest.mark.parametrize("held_out", [False, True])
+def test_on_either_side_every_first_digit_is_about_equally_frequent(input_length, monotonous, held_out):
+    size = 20_000 if input_length < 100 else 2000
+    first = side(size, input_length, held_out, min(monotonous, size))[:, 0]
+    counts = first.long().bincount(minlength=10)
+    chi_square = ((counts - size / 10) ** 2 / (size / 10)).sum().item()
+    assert chi_square < 45, counts.tolist()  # p < 1e-6 if fair
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+@pytest.mark.parametrize("input_length", [99, 100])
+def test_monotonous_ones_have_one_to_three_digits_after_the_first_but_for_the_third(input_length, held_out):
+    digits = free(side(400, input_length, held_out, monotonous=300))
+    later = torch.cat([digits[:, 1:2], digits[:, 3:]], dim=1)  # the third may have been moved to the other side
+    different = [len(set(row)) for row in later.tolist()]
+    assert set(different[:300]) == {1, 2, 3}
+    assert min(different[300:]) > 3  # the others are as ever
+    assert all(different[:300].count(n) > 40 for n in (1, 2, 3))  # 111, 117 and 72 expected
+
+
+@given(sides, lengths_of_sides, seeds)
+def test_on_either_side_the_same_generator_draws_the_same_and_another_draws_others(held_out, input_length, seed):
+    digits = side(50, input_length, held_out, 10, seed)
+    assert torch.equal(digits, side(50, input_length, held_out, 10, seed))
+    assert not torch.equal(digits, side(50, input_length, held_out, 10, seed + 1))
+
+
+@pytest.mark.parametrize("input_length", [3, 0, -1])
+def test_what_is_too_short_to_hold_any_out_is_a_value_error(input_length):
+    with pytest.raises(ValueError, match=f"input_length {input_length} is below 4"):
+        side(1, input_length, held_out=True)
