@@ -28,7 +28,7 @@ from common import cli
 from common.figures import STYLES, new_figure, save_figure
 from common.files import write_whole
 from common.runs import Run
-from part1.lstm import LSTM
+from part1.lstm import LSTM, SPARE
 from part1.networks import TorchLSTM
 from part1.palindromes import MAX_INPUT_LENGTH, NUM_CLASSES
 
@@ -59,8 +59,11 @@ class PlainLoop(LSTM):
 
 class WithoutOneDNN(TorchLSTM):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        with torch.backends.mkldnn.flags(enabled=False):
+        before, torch.backends.mkldnn.enabled = torch.backends.mkldnn.enabled, False
+        try:
             return super().forward(x)
+        finally:
+            torch.backends.mkldnn.enabled = before
 
 
 CONTESTANTS = {
@@ -108,6 +111,7 @@ def products(x: torch.Tensor, hidden: int, backward: bool) -> Callable[[], None]
 def kept_for_backward(network: nn.Module, length: int, batch_size: int) -> int:
     """Bytes that a forward pass over `length` steps keeps for the way back, parameters aside."""
     kept = {}
+    SPARE.clear()  # a spare buffer would be longer than what is kept
     parameters = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
@@ -124,15 +128,18 @@ def kept_for_backward(network: nn.Module, length: int, batch_size: int) -> int:
 
 def take_turns(steps: dict[str, Callable[[], None]], rounds: int, seconds: float) -> dict[str, list[float]]:
     """Seconds a step, for each name a figure a round. A turn lasts about `seconds`."""
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
     times = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
             started = time.perf_counter()
             step()
+            wait()
             n = max(1, round(seconds / (time.perf_counter() - started)))
             started = time.perf_counter()
             for _ in range(n):
                 step()
+            wait()
             times[name].append((time.perf_counter() - started) / n)
     return times
 

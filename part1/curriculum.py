@@ -59,7 +59,7 @@ def train(args: argparse.Namespace, script: str, kind: str, say) -> Path:
     network.to(device)
     optimizer = torch.optim.RMSprop(network.parameters(), lr=args.learning_rate, alpha=0.99, weight_decay=WEIGHT_DECAY)
     whole_batch = args.batch_size * processes
-    batches = max(1, args.data_size // whole_batch)
+    batches = max(1, args.data_size // whole_batch)  # one, where torchrun's processes make it larger than the data
     shortest = min(START, args.input_length)
     at = Progress(sums=torch.zeros(3, device=device), length=shortest)
 

@@ -41,7 +41,7 @@ FIRST = 20  # digits that the left half of a picture of a long palindrome shows
 @torch.no_grad()
 def trace(network: LSTM, digits: torch.Tensor, steps: list[int] | None = None) -> dict[str, torch.Tensor]:
     """i, f, o, c, h at each of the steps 1 … T (or at those asked for): name → (steps, n, hidden), digits (n, T)."""
-    h = c = torch.zeros(len(digits), network.hidden_dim)
+    h = c = torch.zeros(len(digits), network.hidden_dim, device=digits.device)
     kept = {name: [] for name in "ifoch"}
     wanted = set(steps or range(1, digits.shape[1] + 1))
     for t in range(1, digits.shape[1] + 1):
@@ -51,7 +51,7 @@ def trace(network: LSTM, digits: torch.Tensor, steps: list[int] | None = None) -
         if t in wanted:
             for name, value in zip("ifoch", (i, f, o, c, h), strict=True):
                 kept[name].append(value)
-    return {name: torch.stack(values) for name, values in kept.items()}
+    return {name: torch.stack(values).cpu() for name, values in kept.items()}
 
 
 def explained(c: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
@@ -80,7 +80,7 @@ def show_gates(args: argparse.Namespace) -> Path:
     source = args.run or newest("part1/train.py", finished=True)
     if source is None:
         raise UserError("outputs/ holds no finished run of part1/train.py; make one, or name its folder")
-    network = load_network(source / "checkpoint.pt")
+    network = load_network(source / "checkpoint.pt").to(args.device)
     if not isinstance(network, LSTM):
         raise UserError(f"{source}: its network is no LSTM by hand, so it has no gates to show")
     rng = np.random.default_rng(seeds.stream_seed(args.seed, "gates"))
@@ -93,13 +93,13 @@ def show_gates(args: argparse.Namespace) -> Path:
 
     many = draw(SEQUENCES, max(length, 4), rng, held_out=True)[:, :length]
     steps = sorted({round(t) for t in np.geomspace(1, length, READINGS)})
-    memory, first = trace(network, many, steps)["c"], many[:, 0].long()
+    memory, first = trace(network, many.to(args.device), steps)["c"], many[:, 0].long()
     readings = [read_linearly(c, first) for c in memory]
     shares = explained(memory[-1], first)
     units = shares.argsort(descending=True)[:UNITS]
-    shown = trace(network, digits)
+    shown = trace(network, digits.to(args.device))
     with torch.no_grad():
-        answers = F.softmax(network.fc(shown["h"][:, 0]), dim=1)
+        answers = F.softmax(network.fc(shown["h"][:, 0].to(args.device)).cpu(), dim=1)
     surely = answers[:, digits[0, 0].long()]
     names = [f"{unit}" for unit in units.tolist()]
     draw_picture(digits[0], {n: shown[n][:, 0, units] for n in "ifoc"}, names, steps, readings, surely, run.folder)

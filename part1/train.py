@@ -211,7 +211,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cli.add_training_flags(parser)
     if "--curriculum" in (sys.argv[1:] if argv is None else argv):
         parser.set_defaults(input_length=1000, batch_size=64, max_norm=1.0, data_size=30_000, lengths=list(LENGTHS))
-    args = parse(parser, argv, SCRIPT, grows="max_epoch", free={"checkpoint_interval", "tensorboard"})
+    args = parse(parser, argv, SCRIPT, grows="max_epoch", free={"checkpoint_interval", "tensorboard", "lengths"})
+    if args.curriculum and args.input_length < 4:
+        parser.error(f"--input_length {args.input_length}: a curriculum needs 4 or more, to hold palindromes out")
+    if args.curriculum and args.data_size < args.batch_size:
+        parser.error(f"--data_size {args.data_size} is less than one batch of {args.batch_size} (--batch_size)")
+    if args.curriculum and args.resume and (Path(args.out_dir) / "result.json").exists():
+        parser.error(f"--resume {args.out_dir}: this curriculum is finished, and is not prolonged; start another")
     args.one_hot = args.one_hot or args.input_dim == 10
     args.input_dim = 10 if args.one_hot else 1
     if args.one_hot and args.raw_digits:

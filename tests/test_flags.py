@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 
 from common import cli, runs
 
-MODULES = ["part1.train", "part1.sweep", "part2.train_gan", "part2.interpolate", "part2.classifier"]
+MODULES = [
+    "part1.train",
+    "part1.sweep",
+    "part1.benchmark",
+    "part1.show_gates",
+    "part2.train_gan",
+    "part2.interpolate",
+    "part2.classifier",
+]
 NASTY = """
     - -- --- -1 0 1 2 10 00 +3 1_000 0x10 1e3 1e400 -1e400 1e-400 nan -nan inf -inf 0.5 2147483648 9223372036854775808
     ü 数 ٣ ² ½ % %s %(prog)s {} {0} $HOME ../x / // . .. ~ /dev/null /proc/self/mem C:\\x * ' " \\ , ; | & # @x = ==

@@ -242,12 +242,14 @@ def unfinished(tmp_path_factory):
     return folders
 
 
-FREE = {"out_dir", "checkpoint_interval", "tensorboard", "save_interval", "max_epoch", "n_epochs"}
+FREE = {"out_dir", "lengths", "checkpoint_interval", "tensorboard", "save_interval", "max_epoch", "n_epochs"}
 CHANGED = {
     "input_length": "5",
     "input_dim": "10",
     "one_hot": None,
     "raw_digits": None,
+    "curriculum": None,
+    "plain": None,
     "model": "rnn",
     "num_hidden": "5",
     "init": "normal",
