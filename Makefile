@@ -3,12 +3,13 @@ PYTHON ?= python3
 PY     := .venv/bin/python
 DEMO   := demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help demo test soak lint report
+.PHONY: help demo test soak lint bench report
 help:
 	@echo "make demo     train the LSTM and, briefly, the GAN; walk between digits; name the pictures (a few minutes)"
 	@echo "make test     the test suite"
 	@echo "make soak     the test suite with all fault injections (longer)"
 	@echo "make lint     ruff: style and format"
+	@echo "make bench    how fast the LSTM by hand is, beside nn.LSTM (five minutes on a quiet machine)"
 	@echo "make report   every run behind report.md anew, into outputs/ (hours; stopped, it goes on where it was)"
 
 .venv/runtime: requirements.txt
@@ -41,6 +42,19 @@ lint: .venv/dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
+bench: .venv/runtime
+	$(PY) part1/benchmark.py
+
+# A run by curriculum in outputs/part1/report-curriculum-seedN: made, gone on with, or left as it is when finished; shown.
+curriculum = { test -f $(1)/result.json || $(PY) part1/train.py --curriculum --one_hot --seed $(2) \
+	`test -f $(1)/config.json && echo --resume $(1) || echo --out_dir $(1)`; } && \
+	mkdir -p outputs/report/part1/curriculum/seed$(2) && \
+	cp $(1)/*.json $(1)/metrics.jsonl outputs/report/part1/curriculum/seed$(2)/
+
+gates = rm -rf $(1) && \
+	$(PY) part1/show_gates.py outputs/part1/report-curriculum-seed0 --input_length $(2) --out_dir $(1) && \
+	mkdir -p outputs/report/part1/gates-T$(2) && cp $(1)/*.* outputs/report/part1/gates-T$(2)/
+
 # A GAN run in outputs/part2/report-RECIPE: made, gone on with, or left as it is when finished.
 gan = test -f $(1)/result.json || $(PY) part2/train_gan.py $(2) \
 	`test -f $(1)/config.json && echo --resume $(1) || echo --out_dir $(1)`
@@ -48,6 +62,11 @@ gan = test -f $(1)/result.json || $(PY) part2/train_gan.py $(2) \
 report: .venv/runtime
 	$(PY) part1/sweep.py --networks lstm
 	$(PY) part1/sweep.py --seeds 0 1 2
+	$(foreach seed,0 1 2 3 4,$(call curriculum,outputs/part1/report-curriculum-seed$(seed),$(seed)) &&) true
+	$(foreach length,10 1000,$(call gates,outputs/part1/report-gates-T$(length),$(length)) &&) true
+	rm -rf outputs/part1/report-benchmark
+	$(PY) part1/benchmark.py --rounds 5 --out_dir outputs/part1/report-benchmark
+	mkdir -p outputs/report/part1/benchmark && cp outputs/part1/report-benchmark/*.* outputs/report/part1/benchmark/
 	$(call gan,outputs/part2/report-reference,--recipe reference --n_epochs 200)
 	$(call gan,outputs/part2/report-improved,--recipe improved --n_epochs 50)
 	mkdir -p outputs/report/part1 outputs/pretrained/generator

@@ -72,7 +72,7 @@ def train(args: argparse.Namespace, script: str, kind: str, say) -> Path:
         while at.batch < batches:
             rng = np.random.default_rng(seeds.stream_seed(args.seed, "curriculum", at.batch))
             settling = at.settle_from > 0
-            length, monotonous = at.length, 0
+            length, monotonous, longest = at.length, 0, at.length
             if settling:
                 longest = min(4 * at.length, args.input_length)
                 length = round(shortest * (longest / shortest) ** ((at.batch - at.settle_from) % 5 / 4))
@@ -103,7 +103,7 @@ def train(args: argparse.Namespace, script: str, kind: str, say) -> Path:
                 row = {
                     "batch": at.batch,
                     "sequences": at.batch * whole_batch,
-                    "length": length,
+                    "length": longest,
                     "loss": mean_loss,
                     "accuracy": mean_accuracy,
                     "gradient_norm": mean_norm,
@@ -112,7 +112,7 @@ def train(args: argparse.Namespace, script: str, kind: str, say) -> Path:
                 }
                 run.log(row, at.batch)
                 say(
-                    f"{row['sequences']:9,} {length:6,} {mean_loss:8.4f} {mean_accuracy:8.4f} {mean_norm:8.3f} "
+                    f"{row['sequences']:9,} {longest:6,} {mean_loss:8.4f} {mean_accuracy:8.4f} {mean_norm:8.3f} "
                     f"{row['learning_rate']:8.0e} {row['seconds']:6.1f}"
                 )
                 at.sums.zero_()
@@ -152,7 +152,9 @@ def draw_summary(folder: Path) -> None:
     left, right = figure.subplots(1, 2)
     sequences = [row["sequences"] for row in rows]
     draw_curves(left, sequences, {"accuracy": [row["accuracy"] for row in rows]}, "training sequences", "accuracy")
-    draw_curves(right, sequences, {"length": [row["length"] for row in rows]}, "training sequences", "input length")
+    draw_curves(
+        right, sequences, {"the longest": [row["length"] for row in rows]}, "training sequences", "input length"
+    )
     left.set_ylim(0, 1.02)
     right.set_yscale("log")
     save_figure(figure, folder / "curves.png")
