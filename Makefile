@@ -52,7 +52,7 @@ curriculum = { test -f $(1)/result.json || $(PY) part1/train.py --curriculum --o
 	cp $(1)/*.json $(1)/metrics.jsonl outputs/report/part1/curriculum/seed$(2)/
 
 gates = rm -rf $(1) && \
-	$(PY) part1/show_gates.py outputs/part1/report-curriculum-seed0 --input_length $(2) --out_dir $(1) && \
+	$(PY) part1/show_gates.py --run outputs/part1/report-curriculum-seed0 --input_length $(2) --out_dir $(1) && \
 	mkdir -p outputs/report/part1/gates-T$(2) && cp $(1)/*.* outputs/report/part1/gates-T$(2)/
 
 # A GAN run in outputs/part2/report-RECIPE: made, gone on with, or left as it is when finished.

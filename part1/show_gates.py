@@ -1,8 +1,8 @@
 """How does it remember? The gates and the memory of a trained LSTM on one palindrome, as a picture.
 
-    python part1/show_gates.py outputs/part1/MY-RUN
-    python part1/show_gates.py outputs/part1/MY-RUN --digits 7 3 1 1 3
-    python part1/show_gates.py outputs/part1/MY-RUN --input_length 1000
+    python part1/show_gates.py --run outputs/part1/MY-RUN
+    python part1/show_gates.py --run outputs/part1/MY-RUN --digits 7 3 1 1 3
+    python part1/show_gates.py --run outputs/part1/MY-RUN --input_length 1000
 
 Writes gates.png. From top to bottom: the digits; over time, input gate i, forget gate f, output gate o and memory c of
 the units that carry the memory; and how surely the first digit can be told at each step. Long palindromes are shown
@@ -102,7 +102,8 @@ def show_gates(args: argparse.Namespace) -> Path:
         answers = F.softmax(network.fc(shown["h"][:, 0].to(args.device)).cpu(), dim=1)
     surely = answers[:, digits[0, 0].long()]
     names = [f"{unit}" for unit in units.tolist()]
-    draw_picture(digits[0], {n: shown[n][:, 0, units] for n in "ifoc"}, names, steps, readings, surely, run.folder)
+    traces = {name: shown[name][:, 0, units].numpy() for name in "ifoc"}
+    draw_picture(digits[0], traces, names, steps, readings, surely.numpy(), run.folder)
     run.finish(
         {
             "run": str(source),
@@ -180,7 +181,7 @@ def draw_digits(axes, digits: list[int], title: str) -> None:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
-    add("run", type=Path, nargs="?", metavar="RUN", help="a run's folder; if not given, the newest finished one's")
+    add("--run", type=Path, help="a run's folder; if not given, the newest finished one's")
     add("--digits", type=cli.whole(0, 9), nargs="+", help="what the network reads; if not given, a palindrome is drawn")
     add("--input_length", type=cli.whole(4, MAX_INPUT_LENGTH), default=10, help="its length, if it is drawn")
     cli.add_shared_flags(parser)

@@ -206,7 +206,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--max_norm", type=cli.real(0), default=10.0, help="gradients longer than this are cut to it (curriculum: 1)")
     add("--data_size", type=cli.whole(1, 10_000_000), default=10_000, help="palindromes to draw (curriculum: 30,000)")
     add("--portion_train", type=cli.real(0, 1), default=0.8, help="share to train on; the rest: validation, test")
-    add("--lengths", nargs="*", type=length, default=[10, 30, 100], help="input lengths of the table at the end")
+    add("--lengths", nargs="+", type=length, default=[10, 30, 100], help="input lengths of the table at the end")
     cli.add_shared_flags(parser)
     cli.add_training_flags(parser)
     if "--curriculum" in (sys.argv[1:] if argv is None else argv):

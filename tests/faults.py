@@ -91,7 +91,7 @@ PART1 = Script(
     name="part1.train",
     kind="palindrome network",
     grows="--max_epoch",
-    tiny="--data_size 120 --max_epoch 2 --batch_size 40 --input_length 4 --num_hidden 4 --lengths --device cpu",
+    tiny="--data_size 120 --max_epoch 2 --batch_size 40 --input_length 4 --num_hidden 4 --lengths 4 --device cpu",
 )
 PART2 = Script(
     name="part2.train_gan",

@@ -23,7 +23,7 @@ TINY = Script(
     kind="palindrome network",
     grows="--max_epoch",
     tiny="--curriculum --one_hot --data_size 640 --batch_size 32 --num_hidden 8 --input_length 20 --device cpu "
-    "--lengths",
+    "--lengths 4",
     last_step=20,
 )
 RESULT = {"accuracy_at", "length", "batches", "seconds", "sequences_seen", "sequences_until_settling", "parameters"}

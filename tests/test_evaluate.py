@@ -44,7 +44,7 @@ def folders(tmp_path_factory):
     flags = {"epochs": [*TINY, "4", "5", "10"], "curriculum": [*CURRICULUM.split(), "--lengths", "10", "20"]}
     for name, words in flags.items():
         PART1.train(*words, "--out_dir", place / name)
-    assert stop(PART1.train, 1, *TINY, "--out_dir", place / "stopped") == 143
+    assert stop(PART1.train, 1, *TINY, "4", "--out_dir", place / "stopped") == 143
     return place
 
 
@@ -164,7 +164,7 @@ def test_what_a_run_trained_on_is_told_from_its_settings(folders, monkeypatch):
         return encode(digits, encoding)
 
     monkeypatch.setattr(part1.train, "encode", watched)
-    PART1.train(*TINY, "--seed", "3", "--out_dir", folders / "watched")
+    PART1.train(*TINY, "4", "--seed", "3", "--out_dir", folders / "watched")
     told = training_digits(read_json(folders / "watched/config.json")["arguments"])
     assert sorted(torch.cat(seen).tolist()) == sorted(told[:, :-1].tolist() * 2)  # two epochs
     assert training_digits(read_json(folders / "curriculum/config.json")["arguments"]) is None

@@ -7,7 +7,7 @@ import part1.train
 from common import runs
 from common.files import read_json
 
-TINY = ["--data_size", "200", "--max_epoch", "2", "--num_hidden", "8", "--device", "cpu"]
+TINY = ["--data_size", "200", "--max_epoch", "2", "--num_hidden", "8", "--lengths", "4", "30", "--device", "cpu"]
 
 
 def test_it_runs_from_a_foreign_folder_into_one_with_spaces_and_letters_of_any_alphabet(run_script, tmp_path):
@@ -16,9 +16,9 @@ def test_it_runs_from_a_foreign_folder_into_one_with_spaces_and_letters_of_any_a
     assert (done.returncode, done.stderr) == (0, "")
     assert read_json(folder / "result.json")["epochs"] == 2
     assert [path.name for path in tmp_path.iterdir()] == ["mes résultats"]
-    first, header, *rows, accuracy, picture = done.stdout.splitlines()
+    first, header, *rows, lengths, short, long, accuracy, picture = done.stdout.splitlines()
     assert first == "mes résultats/прогон 1" and len(rows) == 2
-    assert {len(row) for row in rows} == {len(header)}  # aligned
+    assert {len(row) for row in rows} == {len(header)} and len(short) == len(long) == len(lengths)  # aligned
     assert accuracy.startswith("test accuracy ") and picture.endswith("curves.png")
 
 

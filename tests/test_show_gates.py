@@ -17,7 +17,7 @@ from part1.palindromes import ENCODINGS, encode
 from part1.show_gates import explained, parse_args, read_linearly, show_gates, trace
 from tests.faults import PART1, stop
 
-TINY = ["--data_size", "200", "--max_epoch", "1", "--num_hidden", "12", "--device", "cpu", "--lengths"]
+TINY = ["--data_size", "200", "--max_epoch", "1", "--num_hidden", "12", "--device", "cpu", "--lengths", "4"]
 CURRICULUM = "--curriculum --one_hot --data_size 32 --batch_size 32 --num_hidden 12 --input_length 20 --device cpu "
 RESULT = {"run", "digits", "answer", "units", "explained", "steps", "linear_reading"}
 
@@ -29,7 +29,7 @@ def folders(tmp_path_factory):
     for name, flags in {
         "lstm": TINY,
         "one_hot": [*TINY, "--one_hot"],
-        "curriculum": [*CURRICULUM.split(), "--lengths"],
+        "curriculum": [*CURRICULUM.split(), "--lengths", "4"],
         "rnn": [*TINY, "--model", "rnn"],
         "torch_lstm": [*TINY, "--model", "torch_lstm"],
     }.items():
@@ -168,7 +168,7 @@ def check(folder: Path, source: Path, length: int) -> dict:
 @pytest.mark.parametrize(("name", "length"), [("lstm", 10), ("curriculum", 10), ("one_hot", 100)])
 def test_a_palindrome_is_drawn_and_shown(name, length, folders, tmp_path, answer):
     flags = ["--input_length", length, "--out_dir", tmp_path / "run"]
-    status, out, err = answer(part1.show_gates, folders / name, *flags)
+    status, out, err = answer(part1.show_gates, "--run", folders / name, *flags)
     assert (status, err) == (0, "")
     result = check(tmp_path / "run", folders / name, length)
     digits = result["digits"]
@@ -179,18 +179,22 @@ def test_a_palindrome_is_drawn_and_shown(name, length, folders, tmp_path, answer
 @pytest.mark.parametrize("digits", ["7 3 1 1 3", "7"])
 def test_digits_that_are_given_are_shown(digits, folders, tmp_path):
     numbers = [int(digit) for digit in digits.split()]
-    show_gates(parse_args([str(folders / "lstm"), "--digits", *digits.split(), "--out_dir", str(tmp_path / "run")]))
+    show_gates(
+        parse_args(["--run", str(folders / "lstm"), "--digits", *digits.split(), "--out_dir", str(tmp_path / "run")])
+    )
     assert check(tmp_path / "run", folders / "lstm", len(numbers))["digits"] == numbers
 
 
 def test_what_is_drawn_is_what_was_traced(folders, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(part1.show_gates, "draw_picture", lambda *args: drawn.extend(args))
-    show_gates(parse_args([str(folders / "one_hot"), "--input_length", "12", "--out_dir", str(tmp_path / "run")]))
+    show_gates(
+        parse_args(["--run", str(folders / "one_hot"), "--input_length", "12", "--out_dir", str(tmp_path / "run")])
+    )
     digits, traces, names, steps, readings, surely, _ = drawn
     result, lstm = read_json(tmp_path / "run/result.json"), load_network(folders / "one_hot/checkpoint.pt")
     whole = trace(lstm, digits.unsqueeze(0))
-    assert all(torch.equal(traces[name], whole[name][:, 0, result["units"]]) for name in "ifoc")
+    assert all(torch.equal(torch.from_numpy(traces[name]), whole[name][:, 0, result["units"]]) for name in "ifoc")
     assert names == [str(unit) for unit in result["units"]]
     assert (steps, readings) == (result["steps"], result["linear_reading"])
     answers = lstm(encode(digits.unsqueeze(0), "one_hot")).softmax(1)
@@ -209,16 +213,16 @@ def test_the_units_shown_are_those_whose_memory_the_first_digit_explains(folders
     monkeypatch.setattr(part1.show_gates, "draw_picture", lambda *args: None)
     monkeypatch.setattr(part1.show_gates, "trace", watched)
     monkeypatch.setattr(part1.show_gates, "explained", lambda c, first: asked.append(c) or shares)
-    show_gates(parse_args([str(folders / "lstm"), "--out_dir", str(tmp_path / "run")]))
+    show_gates(parse_args(["--run", str(folders / "lstm"), "--out_dir", str(tmp_path / "run")]))
     assert read_json(tmp_path / "run/result.json")["units"] == [2, 7, 11, 10, 9, 8, 6, 5]
     assert asked[0].shape == (1000, 12) and torch.equal(asked[0], traced[0]["c"][-1])  # c(T) of many palindromes
 
 
 def test_the_same_seed_shows_the_same_and_another_another(folders, tmp_path, monkeypatch):
     monkeypatch.setattr(part1.show_gates, "draw_picture", lambda *args: None)
+    of_lstm = ["--run", str(folders / "lstm")]
     first, again, other = (
-        read_json(show_gates(parse_args([str(folders / "lstm"), "--seed", seed, "--out_dir", str(tmp_path / name)]))
-        / "result.json")
+        read_json(show_gates(parse_args([*of_lstm, "--seed", seed, "--out_dir", str(tmp_path / name)])) / "result.json")
         for name, seed in (("first", "0"), ("again", "0"), ("other", "1"))
     )  # fmt: skip
     assert first == again and first["digits"] != other["digits"]
@@ -237,7 +241,7 @@ def test_without_a_name_the_newest_finished_run_is_shown(outputs, folders, answe
 
 @pytest.mark.parametrize("flags", ["--digits 10", "--digits -1", "--digits", "--input_length 3", "--input_length x"])
 def test_a_mistaken_flag_is_refused_in_one_line(flags, folders, tmp_path, answer):
-    status, out, err = answer(part1.show_gates, folders / "lstm", *flags.split())
+    status, out, err = answer(part1.show_gates, "--run", folders / "lstm", *flags.split())
     assert (status, out, len(err.splitlines())) == (2, "", 1) and flags.split()[0] in err
     assert list(tmp_path.iterdir()) == []
 
@@ -253,7 +257,7 @@ def test_a_mistaken_flag_is_refused_in_one_line(flags, folders, tmp_path, answer
     }.items(),
 )
 def test_where_there_are_no_gates_to_show_that_is_said_and_nothing_is_written(name, said, folders, tmp_path, answer):
-    status, out, err = answer(part1.show_gates, *([folders / name] if name else []))
+    status, out, err = answer(part1.show_gates, *(["--run", folders / name] if name else []))
     assert (status, out, len(err.splitlines())) == (2, "", 1)
     assert err.startswith("show_gates.py: error: ") and said in err
     assert list(tmp_path.iterdir()) == []
