@@ -1,6 +1,8 @@
 """Files that matter are written whole or not at all, and checked before they are believed."""
 
+import csv
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -34,6 +36,15 @@ def write_whole(path: Path, data: bytes | str) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def write_csv(path: Path, rows: list[dict]) -> None:
+    """Write `rows`, alike in their keys, as a table with a header."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, rows[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, buffer.getvalue())
 
 
 def write_json(path: Path, content: dict) -> None:

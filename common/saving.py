@@ -3,6 +3,7 @@
 import signal
 import sys
 import time
+from contextlib import contextmanager
 
 import torch
 from tqdm import tqdm
@@ -47,6 +48,13 @@ class Saver:
     def seconds(self) -> float:
         """Seconds of training so far, those before a stop included."""
         return time.monotonic() - self._started
+
+    @contextmanager
+    def off_the_clock(self):
+        """What is done in here is no training: its seconds do not count."""
+        began = time.monotonic()
+        yield
+        self._started += time.monotonic() - began
 
     def _content(self) -> dict:
         clock = {"seconds": self.seconds(), "metrics": self._run.mark()}

@@ -10,10 +10,7 @@ as every run, config.json and result.json.
 """
 
 import argparse
-import csv
-import io
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -26,8 +23,9 @@ from torch import nn
 
 from common import cli
 from common.figures import STYLES, new_figure, save_figure
-from common.files import write_whole
+from common.files import write_csv
 from common.runs import Run
+from common.timing import take_turns
 from part1.lstm import LSTM, SPARE
 from part1.networks import TorchLSTM
 from part1.palindromes import MAX_INPUT_LENGTH, NUM_CLASSES
@@ -126,24 +124,6 @@ def kept_for_backward(network: nn.Module, length: int, batch_size: int) -> int:
     return sum(kept.values())
 
 
-def take_turns(steps: dict[str, Callable[[], None]], rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Seconds a step, for each name a figure a round. A turn lasts about `seconds`."""
-    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
-    times = {name: [] for name in steps}
-    for _ in range(rounds):
-        for name, step in steps.items():
-            started = time.perf_counter()
-            step()
-            wait()
-            n = max(1, round(seconds / (time.perf_counter() - started)))
-            started = time.perf_counter()
-            for _ in range(n):
-                step()
-            wait()
-            times[name].append((time.perf_counter() - started) / n)
-    return times
-
-
 def benchmark(args: argparse.Namespace) -> Path:
     """Time all contestants at all lengths; returns the folder."""
     run = Run.create(args, "part1/benchmark.py", "part1/benchmark")
@@ -182,11 +162,7 @@ def benchmark(args: argparse.Namespace) -> Path:
         shorter, longer = (kept_for_backward(network.cpu(), length, args.batch_size) for length in (100, 200))
         memory[name] = (longer - shorter) / 100 / args.batch_size
         print(f"kept for the way back: {name:26} {memory[name]:8,.0f} bytes a step of length and sequence")
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, rows[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(run.folder / "benchmark.csv", buffer.getvalue())
+    write_csv(run.folder / "benchmark.csv", rows)
     draw(rows, run.folder / "benchmark.png")
     run.finish({"memory": memory})
     print(f"picture: {run.folder / 'benchmark.png'}")

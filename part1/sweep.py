@@ -13,25 +13,19 @@ A network is trained at each length anew by the assignment's recipe; or, where i
 """
 
 import argparse
-import csv
-import io
-import os
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import mean
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import filelock
 from matplotlib.lines import Line2D
-from tqdm import tqdm
 
 from common import cli
 from common.figures import STYLES, new_figure, save_figure
-from common.files import read_json, write_whole
+from common.files import read_json, write_csv, write_whole
 from common.runs import OUTPUTS, read_metrics
+from common.sweeps import run_all
 from part1.palindromes import MAX_INPUT_LENGTH
 
 # name → what it is called in the table, and the flags of train.py that make it
@@ -49,21 +43,6 @@ NETWORKS = RECIPES | {
     name + CURRICULUM: (f"{label}, by curriculum", [flag for flag in flags if flag != "--raw_digits"] + BY_CURRICULUM)
     for name, (label, flags) in RECIPES.items()
 }
-
-
-def run_one(folder: Path, flags: list[str], threads: int) -> None:
-    """Call train.py, or go on with the run in `folder`, unless it is finished; its output goes to FOLDER.log."""
-    if (folder / "result.json").exists():
-        return
-    begun = (folder / "config.json").exists()
-    command = [sys.executable, str(Path(__file__).with_name("train.py"))]
-    command += ["--resume", str(folder)] if begun else [*flags, "--out_dir", str(folder)]
-    environment = {"OMP_NUM_THREADS": str(threads), **os.environ}  # the user's own setting wins
-    log = folder.with_suffix(".log")
-    with log.open("a") as output:
-        process = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False)
-    if process.returncode:
-        raise cli.UserError(f"{folder.name} ended with exit status {process.returncode}; see {log}")
 
 
 def finished_runs(folder: Path) -> dict[tuple[str, int, int], Path]:
@@ -107,14 +86,6 @@ def collect(folder: Path, network: str, length: int, seed: int) -> list[dict]:
         "seconds": round(result["seconds"], 1),
     }
     return [row]
-
-
-def to_csv(rows: list[dict]) -> str:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, rows[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
 
 
 def to_table(rows: list[dict], lengths: list[int]) -> str:
@@ -177,7 +148,7 @@ def draw_points(axes, rows: list[dict], column: str, style: dict, label: str | N
 def draw_curves(runs: dict[tuple[str, int, int], Path], path: Path) -> None:
     """Validation loss and accuracy over epochs: a column for each length, a line for each run."""
     networks, lengths = list(dict.fromkeys(name for name, _, _ in runs)), sorted({length for _, length, _ in runs})
-    figure = new_figure(9, 3.8)
+    figure = new_figure(9, 4.8)
     panels = figure.subplots(2, len(lengths), sharex="col", sharey="row", squeeze=False)
     for (network, length, _), folder in runs.items():
         column, metrics = panels[:, lengths.index(length)], read_metrics(folder)
@@ -200,40 +171,18 @@ def draw_curves(runs: dict[tuple[str, int, int], Path], path: Path) -> None:
 
 
 def sweep(args: argparse.Namespace) -> None:
-    runs = {}  # (network, length, seed) → folder
+    runs = {}  # name of the folder → flags
     for network in args.networks:
         for length in [max(TESTED_AT)] if network.endswith(CURRICULUM) else args.lengths:
             for seed in args.seeds:
-                runs[network, length, seed] = args.out_dir / "runs" / f"{network}-T{length}-seed{seed}"
-    threads = max(1, (os.cpu_count() or 1) // args.jobs)
-    try:
-        (args.out_dir / "runs").mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(args.out_dir / ".lock", timeout=0).acquire()
-    except filelock.Timeout:
-        raise cli.UserError(f"--out_dir {args.out_dir}: another sweep is at work there") from None
-    except OSError as error:
-        raise cli.UserError(f"--out_dir {args.out_dir}: cannot be written to ({error.strerror})") from None
-    for path in (args.out_dir / "runs").glob("*/config.json"):
-        before = read_json(path)["arguments"]["max_epoch"]
-        if before != args.max_epoch:
-            raise cli.UserError(f"--max_epoch {args.max_epoch}: {path.parent} had {before}; name another --out_dir")
-    with lock, ThreadPoolExecutor(args.jobs) as pool:
-        jobs = []
-        for (network, length, seed), folder in runs.items():
-            flags = [*NETWORKS[network][1], "--input_length", str(length), "--seed", str(seed)]
-            flags += ["--max_epoch", str(args.max_epoch)]
-            jobs.append(pool.submit(run_one, folder, flags, threads))
-        try:
-            for job in tqdm(jobs, unit="run", disable=not sys.stderr.isatty()):
-                job.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)  # those not begun; those under way have had Ctrl-C too, and save
-            raise
+                flags = [*NETWORKS[network][1], "--input_length", str(length), "--seed", str(seed)]
+                runs[f"{network}-T{length}-seed{seed}"] = flags
+    run_all("part1/train.py", args.out_dir, runs, args.jobs, alike={"max_epoch": args.max_epoch})
     finished = finished_runs(args.out_dir / "runs")
     rows = [row for key, folder in finished.items() for row in collect(folder, *key)]
     lengths = sorted({row["input_length"] for row in rows})
     table = to_table(rows, lengths)
-    write_whole(args.out_dir / "sweep.csv", to_csv(rows))
+    write_csv(args.out_dir / "sweep.csv", rows)
     write_whole(args.out_dir / "table.md", table)
     draw_lengths(rows, lengths, args.out_dir / "sweep.png")
     print(f"{table}\npicture: {args.out_dir / 'sweep.png'}")

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import part1.benchmark
 from common import runs
 from common.files import read_json
+from common.timing import take_turns
 from part1 import lstm
 from part1.benchmark import (
     CONTESTANTS,
@@ -24,7 +25,6 @@ from part1.benchmark import (
     forward_pass,
     kept_for_backward,
     products,
-    take_turns,
     training_step,
 )
 from part1.lstm import LSTM
@@ -164,7 +164,7 @@ def test_turns_are_taken_by_a_clock(monkeypatch):
 
         return call
 
-    monkeypatch.setattr(part1.benchmark, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr("common.timing.time", SimpleNamespace(perf_counter=lambda: now[0]))
     times = take_turns({"fast": step("fast", 1.0), "slow": step("slow", 2.0)}, rounds=3, seconds=44.0)
     assert times == {"fast": [1.0] * 3, "slow": [2.0] * 3}
     assert calls == (["fast"] * 5 + ["slow"] * 5) * 3  # 44 s are four times the first call, of 11 s or 12

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import io
 import json
 import os
 import re
@@ -13,10 +12,11 @@ import filelock
 import pytest
 from PIL import Image
 
+import common.sweeps
 import part1.sweep
 import part1.train
 from common.cli import UserError
-from common.files import read_json, write_json
+from common.files import read_json, write_csv, write_json
 from common.runs import read_metrics
 from part1.sweep import (
     NETWORKS,
@@ -27,7 +27,6 @@ from part1.sweep import (
     draw_lengths,
     parse_args,
     sweep,
-    to_csv,
     to_table,
 )
 
@@ -64,7 +63,7 @@ def started(monkeypatch):
         leave_run(Path(flags.get("--out_dir") or flags["--resume"]), max_epoch=max_epoch)
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(part1.sweep.subprocess, "run", start)
+    monkeypatch.setattr(common.sweeps.subprocess, "run", start)
     return starts
 
 
@@ -97,7 +96,8 @@ def test_a_run_that_never_was_perfect_says_nothing_of_when(tmp_path):
 
 def test_the_csv_reads_back(tmp_path):
     rows = [row(seed=seed, accuracy=seed / 8) for seed in range(3)]
-    read = list(csv.DictReader(io.StringIO(to_csv(rows))))
+    write_csv(tmp_path / "rows.csv", rows)
+    read = list(csv.DictReader((tmp_path / "rows.csv").open(encoding="utf-8")))
     assert read == [{key: str(value) for key, value in row.items()} for row in rows]
 
 
@@ -124,7 +124,7 @@ def test_a_learning_curve_is_drawn_of_every_run(tmp_path):
     keys = [(name, length, seed) for name in RECIPES for length in (5, 10) for seed in (0, 1)]
     runs = {key: leave_run(tmp_path / "-".join(map(str, key)), accuracies=(0.1,) * (2 + key[2])) for key in keys}
     draw_curves(runs, tmp_path / "curves.png")
-    assert Image.open(tmp_path / "curves.png").size == (1350, 570)
+    assert Image.open(tmp_path / "curves.png").size == (1350, 720)
 
 
 def args(folder, flags: str = "--networks lstm --lengths 5 --seeds 0"):
@@ -218,7 +218,7 @@ def test_a_run_that_fails_is_named_with_its_log_and_no_table_is_written(monkeypa
         stdout.write("no memory\n")
         return subprocess.CompletedProcess(command, 1)
 
-    monkeypatch.setattr(part1.sweep.subprocess, "run", fail)
+    monkeypatch.setattr(common.sweeps.subprocess, "run", fail)
     with pytest.raises(UserError, match=r"lstm-T5-seed0 ended with exit status 1; see .*lstm-T5-seed0\.log"):
         sweep(args(tmp_path))
     assert (tmp_path / "runs" / "lstm-T5-seed0.log").read_text() == "no memory\n"
