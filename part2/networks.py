@@ -5,8 +5,10 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import update_bn
 
-from common import checkpoint
+from common import checkpoint, seeds
+from common.runs import PRETRAINED, newest
 
 PIXELS = 28 * 28
 
@@ -21,13 +23,13 @@ class Generator(nn.Module):
     with LeakyReLU(a) = max(a, 0.2 a) and BatchNorm(a) = γ (a − mean) / √(var + 1e-5) + β over the batch (over running
     averages in eval mode; Ioffe & Szegedy 2015).
 
-    Shapes: z (n, latent_dim), drawn from a standard normal → images (n, 1, 28, 28).
+    Shapes: z (n, latent_dim), drawn from a standard normal → images (n, 1, 28, 28). `width` widens all hidden layers.
     """
 
-    def __init__(self, latent_dim: int):
+    def __init__(self, latent_dim: int, width: int = 1):
         super().__init__()
-        self.latent_dim = latent_dim
-        widths = (128, 256, 512, 1024)
+        self.latent_dim, self.width = latent_dim, width
+        widths = [width * units for units in (128, 256, 512, 1024)]
         layers = [nn.Linear(latent_dim, widths[0]), nn.LeakyReLU(0.2)]
         for n_in, n_out in itertools.pairwise(widths):
             layers += [nn.Linear(n_in, n_out), nn.BatchNorm1d(n_out), nn.LeakyReLU(0.2)]
@@ -46,17 +48,17 @@ class Discriminator(nn.Module):
     The call returns the logit, on which binary cross entropy is exact; `probability` returns D(x) itself. (`BCELoss` on
     D(x) is the same loss, but beyond logits of ±20 its gradient vanishes in float32.)
 
-    Shapes: images (n, 1, 28, 28) → (n,).
+    Shapes: images (n, 1, 28, 28) → (n,). `width` widens both hidden layers.
     """
 
-    def __init__(self):
+    def __init__(self, width: int = 1):
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(PIXELS, 512),
+            nn.Linear(PIXELS, 512 * width),
             nn.LeakyReLU(0.2),
-            nn.Linear(512, 256),
+            nn.Linear(512 * width, 256 * width),
             nn.LeakyReLU(0.2),
-            nn.Linear(256, 1),
+            nn.Linear(256 * width, 1),
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -66,19 +68,38 @@ class Discriminator(nn.Module):
         return torch.sigmoid(self(images))
 
 
+def measure_statistics(generator: Generator) -> Generator:
+    """Set BatchNorm's means and variances to those over 10,000 draws of z, always the same; returns it in eval mode.
+
+    The statistics that were right for weights on the way are not right for an average of the weights.
+    """
+    device = next(generator.parameters()).device
+    z = torch.randn(10_000, generator.latent_dim, generator=seeds.generator(0, "statistics")).to(device)
+    update_bn(z.split(1000), generator)
+    return generator.eval()
+
+
+def find_generator(named: Path | None) -> Path:
+    """The checkpoint to sample from: of the run or file that is named, else of the newest finished run of train_gan.py
+    under outputs/, else the pretrained one."""
+    path = named or newest("part2/train_gan.py", finished=True) or PRETRAINED / "generator"
+    return path / "checkpoint.pt" if path.is_dir() else path
+
+
 def load_generator(path: Path) -> Generator:
     """The generator to sample from that a GAN checkpoint holds, in eval mode; UserError if it is none.
 
-    This is the average of the weights over training where the recipe keeps one, else the last weights.
+    This is the average of the weights over training where the recipe keeps one (its statistics measured anew), else the
+    last weights.
     """
     content = checkpoint.load(path, kind="GAN")
-    generator = Generator(content["latent_dim"])
+    generator = Generator(content["latent_dim"], content.get("width", 1))
     generator.load_state_dict(content.get("average") or content["generator"])
-    return generator.eval()
+    return measure_statistics(generator) if content.get("average") else generator.eval()
 
 
 def export_generator(source: Path, target: Path) -> None:
     """Write the generator to sample from, alone, to `target`: a few megabytes to share instead of a whole training."""
     content = checkpoint.load(source, kind="GAN")
-    about = {key: content[key] for key in ("latent_dim", "recipe")}
+    about = {key: content[key] for key in ("latent_dim", "width", "recipe")}
     checkpoint.save(target, "GAN", {**about, "generator": load_generator(source).state_dict()})

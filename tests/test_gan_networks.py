@@ -8,7 +8,7 @@ from torch import nn
 
 from common import checkpoint
 from common.cli import UserError
-from part2.networks import Discriminator, Generator, load_generator
+from part2.networks import Discriminator, Generator, export_generator, load_generator, measure_statistics
 
 
 def layers(network: nn.Module, kind: type) -> list[nn.Module]:
@@ -137,10 +137,27 @@ def save_gan(path, average: bool | None, latent_dim: int = 4) -> tuple[Generator
 @pytest.mark.parametrize("average", [True, False, None])  # None: nothing of that name is in the file
 def test_load_generator_prefers_the_average_where_there_is_one(tmp_path, average):
     last, averaged = save_gan(tmp_path / "checkpoint.pt", average)
-    expected = (averaged if average else last).state_dict()
+    expected = (measure_statistics(averaged) if average else last).state_dict()
     loaded = load_generator(tmp_path / "checkpoint.pt").state_dict()
     assert loaded.keys() == expected.keys()
     assert all(torch.equal(loaded[name], expected[name]) for name in expected)
+
+
+def test_a_wider_generator_is_rebuilt_as_wide(tmp_path):
+    wide = Generator(4, width=2)
+    content = {"latent_dim": 4, "width": 2, "recipe": {}, "generator": wide.state_dict()}
+    checkpoint.save(tmp_path / "wide.pt", "GAN", content)
+    export_generator(tmp_path / "wide.pt", tmp_path / "exported.pt")
+    for name in ("wide.pt", "exported.pt"):
+        loaded = load_generator(tmp_path / name)
+        assert [layer.out_features for layer in loaded.layers if hasattr(layer, "out_features")] == [
+            256,
+            512,
+            1024,
+            2048,
+            784,
+        ]
+        assert torch.equal(loaded.layers[0].weight, wide.layers[0].weight)
 
 
 def test_a_loaded_generator_is_ready_to_sample(tmp_path):

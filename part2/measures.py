@@ -1,0 +1,77 @@
+"""How good and how varied generated images are: two sets of points in a feature space, compared."""
+
+import torch
+
+K = 5  # neighbours, as Naeem et al. recommend
+
+
+def frechet(real: torch.Tensor, fake: torch.Tensor) -> float:
+    """The (squared) Fréchet distance of two normal distributions fitted to features (n, d) (Heusel et al. 2017).
+
+        |μ_r − μ_f|² + tr(Σ_r + Σ_f − 2 (Σ_r Σ_f)^½)
+
+    The trace of the root is the sum of the roots of the eigenvalues of Σ_r^½ Σ_f Σ_r^½, which is symmetric. Computed in
+    float64. Unit: squared units of the features. Its bias shrinks with n: compare figures of equal n only.
+    """
+    real, fake = real.double(), fake.double()
+    values, vectors = torch.linalg.eigh(torch.cov(real.T, correction=1))
+    root = vectors * values.clamp_min(0).sqrt() @ vectors.T
+    sigma_f = torch.cov(fake.T, correction=1)
+    root_of_product = torch.linalg.eigvalsh(root @ sigma_f @ root).clamp_min(0).sqrt().sum()
+    distance = (real.mean(0) - fake.mean(0)).square().sum()
+    return (distance + values.sum() + sigma_f.trace() - 2 * root_of_product).item()
+
+
+def radii(points: torch.Tensor, k: int = K) -> torch.Tensor:
+    """The distance from each point of (n, d) to the k-th nearest of the others, (n,), float64."""
+    points = points.double()
+    return torch.cat([torch.cdist(some, points).kthvalue(k + 1).values for some in points.split(1000)])
+
+
+def neighbourhood(
+    real: torch.Tensor, fake: torch.Tensor, k: int = K, real_radii: torch.Tensor | None = None
+) -> dict[str, float]:
+    """How two sets of features, r (n, d) and f (m, d), lie among one another.
+
+    With B(p) the open ball around p that reaches to the k-th nearest other point of p's own set:
+
+        precision   share of f inside any B(r)                           (Kynkäänniemi et al. 2019)
+        recall      share of r inside any B(f)
+        density     1/(k m) Σ_f #{r: f inside B(r)}, 1 on average for f as real as r   (Naeem et al. 2020)
+        coverage    share of B(r) that hold any f
+
+    `real_radii`, where they are known already, are radii(real, k).
+    """
+    real, fake = real.double(), fake.double()
+    real_radii = radii(real, k) if real_radii is None else real_radii
+    fake_radii = radii(fake, k)
+    balls_around = torch.zeros(len(fake), dtype=torch.int64, device=fake.device)  # #{r: f inside B(r)}
+    recalled = covered = 0
+    for some, radius in zip(real.split(1000), real_radii.split(1000), strict=True):
+        distance = torch.cdist(some, fake)
+        inside = distance < radius.unsqueeze(1)
+        balls_around += inside.sum(0)
+        covered += inside.any(1).sum().item()
+        recalled += (distance < fake_radii).any(1).sum().item()
+    return {
+        "precision": (balls_around > 0).double().mean().item(),
+        "recall": recalled / len(real),
+        "density": balls_around.double().mean().item() / k,
+        "coverage": covered / len(real),
+    }
+
+
+def score(probability: torch.Tensor) -> float:
+    """exp E[KL(p(y|x) ‖ p(y))] of a classifier's probabilities (n, 10): from 1 to 10 (Salimans et al. 2016).
+
+    High where each image is surely one digit and all digits are drawn equally often.
+    """
+    p = probability.double()
+    return (torch.xlogy(p, p) - torch.xlogy(p, p.mean(0))).sum(1).mean().exp().item()
+
+
+def nearest(points: torch.Tensor, others: torch.Tensor, n: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """For each of the points (m, …), the distances to its n nearest of `others`, and which they are: both (m, n)."""
+    others = others.flatten(1)
+    found = [torch.cdist(some, others).topk(n, largest=False) for some in points.flatten(1).split(500)]
+    return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
