@@ -4,16 +4,15 @@
     python part2/interpolate.py --digits 1 7 2 --mode slerp
 
 Takes the newest finished run of train_gan.py under outputs/, else the pretrained generator. Finds by itself latent
-points
-whose images a classifier reads as the digits asked for. Writes a folder outputs/part2/interpolate-seedN-TIME with one
-row of images for each walk (what the classifier reads under each), the same as GIF, and result.json: the readings, and
-what stands in the middle of many such walks.
+points whose images a classifier reads as the digits asked for. Writes a folder outputs/part2/interpolate-seedN-TIME
+with one picture for each walk (the images, and below them what the classifier reads all along), the same as GIF, and
+result.json: the readings, and what stands in the middle of many such walks.
 """
 
 import argparse
 import math
 import sys
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -21,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from common import cli, seeds
-from common.figures import new_figure, save_animation, save_figure, tile
-from common.runs import PRETRAINED, Run, newest
+from common.figures import STYLES, new_figure, save_animation, save_figure, tile
+from common.runs import Run
 from part2.classifier import CONFIDENT, load_classifier
-from part2.networks import load_generator
+from part2.networks import find_generator, load_generator
 
 DRAWS = 20_000  # latent points among which ends are looked for
 
@@ -51,6 +50,12 @@ def slerp(z1: torch.Tensor, z2: torch.Tensor, alpha: torch.Tensor) -> torch.Tens
 PATHS = {"linear": lerp, "slerp": slerp}
 
 
+def path_through(stations: list[torch.Tensor], along, alpha: torch.Tensor) -> torch.Tensor:
+    """The points at α from each station to the next; one at a station in between comes once."""
+    legs = [along(z1, z2, alpha) for z1, z2 in pairwise(stations)]
+    return torch.cat([legs[0]] + [leg[1:] for leg in legs[1:]])
+
+
 def find_ends(z: torch.Tensor, probability: torch.Tensor, digits: list[int]) -> dict[int, torch.Tensor]:
     """For each digit, those of the latent points z (n, latent_dim) that are confidently read as it.
 
@@ -70,22 +75,44 @@ def find_ends(z: torch.Tensor, probability: torch.Tensor, digits: list[int]) -> 
     return ends
 
 
-def draw_walk(images: torch.Tensor, probability: torch.Tensor, path: Path) -> None:
-    """One row of images; under each the digit that the classifier reads and how surely, in per cent."""
-    figure = new_figure(max(4.0, 0.72 * len(images)), 1.25)
-    for axes, image, p in zip(figure.subplots(1, len(images), squeeze=False)[0], images, probability, strict=True):
-        axes.imshow(tile(image.unsqueeze(0), 1), cmap="gray", vmin=0, vmax=255)
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.set_xlabel(f"{p.argmax().item()}\n{100 * p.max().item():.0f} %", fontsize=9)
+def draw_walk(images: torch.Tensor, reads: torch.Tensor, probability: torch.Tensor, path: Path) -> None:
+    """A row of images, under each the digit that is read and how surely; below, the probabilities all along the walk.
+
+    `reads` (n, 10) are the probabilities of the n images, `probability` (many, 10) those of points evenly between.
+    """
+    n = len(images)
+    figure = new_figure(max(4.0, 0.72 * n), 2.9)
+    row, curves = figure.subplots(2, 1, height_ratios=(1, 1.9))
+    row.imshow(tile(images, n), cmap="gray", vmin=0, vmax=255)
+    labels = [f"{p.argmax().item()}\n{100 * p.max().item():.0f} %" for p in reads]
+    row.set_xticks([13.5 + 30 * k for k in range(n)], labels, fontsize=9)
+    row.tick_params(length=0)
+    row.set_yticks([])
+    row.spines[:].set_visible(False)
+    x = torch.linspace(0, n - 1, len(probability))
+    shown = (probability.amax(0) >= 0.1).nonzero().flatten().tolist()
+    for digit, style in zip(shown, cycle(STYLES), strict=False):
+        curve = 100 * probability[:, digit].cpu()
+        curves.plot(x, curve, linewidth=1.4, **style)
+        peak = (curve >= curve.max() - 1e-3).nonzero().flatten()
+        at = peak[len(peak) // 2]
+        curves.annotate(
+            digit, (x[at], curve[at]), (0, 2), textcoords="offset points", ha="center", color=style["color"]
+        )
+    curves.set_xlim(-0.5, n - 0.5)
+    curves.set_ylim(-3, 118)
+    curves.set_yticks([0, 50, 100])
+    curves.set_xticks(range(n), [])
+    curves.set_ylabel("read as (%)")
+    curves.grid(color="0.9", linewidth=0.6)
+    curves.spines[["top", "right"]].set_visible(False)
     save_figure(figure, path)
 
 
 @torch.no_grad()
 def interpolate(args: argparse.Namespace) -> Path:
     """Draw every walk asked for; returns the folder."""
-    source = args.checkpoint or newest("part2/train_gan.py", finished=True) or PRETRAINED / "generator"
-    source = source / "checkpoint.pt" if source.is_dir() else source
+    source = find_generator(args.checkpoint)
     generator = load_generator(source).to(args.device)
     classifier = load_classifier().to(args.device)
     walks = [args.digits] if args.digits else [[3, 4], [9, 3, 2]]
@@ -96,7 +123,7 @@ def interpolate(args: argparse.Namespace) -> Path:
     shares = (probability.argmax(1).bincount(minlength=10) / DRAWS).tolist()
     confident = (probability.amax(1) >= CONFIDENT).float().mean().item()
     along = PATHS[args.mode]
-    alpha = torch.linspace(0, 1, args.steps, device=args.device)
+    alpha, finely = (torch.linspace(0, 1, steps, device=args.device) for steps in (args.steps, 101))
 
     run = Run.create(args, "part2/interpolate.py", f"part2/interpolate-seed{args.seed}")
     print(f"generator: {source}")
@@ -105,12 +132,11 @@ def interpolate(args: argparse.Namespace) -> Path:
     results = []
     for walk in walks:
         stations = [ends[digit][k % len(ends[digit])] for k, digit in enumerate(walk)]
-        legs = [along(z1, z2, alpha) for z1, z2 in pairwise(stations)]
-        points = torch.cat([legs[0]] + [leg[1:] for leg in legs[1:]])  # a leg starts where the one before ended
-        images = generator(points)
+        images = generator(path_through(stations, along, alpha))
         probability = classifier.read(images)
+        between = classifier.read(generator(path_through(stations, along, finely)))
         name = "walk-" + "-".join(map(str, walk))
-        draw_walk(images, probability, run.folder / f"{name}.png")
+        draw_walk(images, probability, between, run.folder / f"{name}.png")
         there_and_back = torch.cat([images, images.flip(0)[1:-1]])
         save_animation([tile(image.unsqueeze(0), 1) for image in there_and_back], run.folder / f"{name}.gif", scale=6)
         reads = probability.argmax(1).tolist()

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -15,8 +16,16 @@ import part2.train_gan
 from common import checkpoint, seeds
 from common.runs import Run, read_metrics
 from part2.mnist import Digits, load_mnist
-from part2.networks import Discriminator, Generator
-from part2.train_gan import discriminator_loss, draw_grid, generator_loss, parse_args, train, update_average
+from part2.networks import Discriminator, Generator, measure_statistics
+from part2.recipes import (
+    RECIPES,
+    Recipe,
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+    update_average,
+)
+from part2.train_gan import draw_grid, parse_args, to_sample_from, train
 
 
 @pytest.fixture(scope="module")
@@ -110,32 +119,140 @@ def test_average_keeps_the_share_computed_by_hand(batch, decay, kept):
     average, generator = two_generators()
     before, new = copy.deepcopy(average.state_dict()), copy.deepcopy(generator.state_dict())
     update_average(average, generator, decay, batch)
+    weights = {name for name, _ in average.named_parameters()}
     for name, value in average.state_dict().items():
-        if value.is_floating_point():  # running_mean and running_var too
-            torch.testing.assert_close(value, kept * before[name] + (1 - kept) * new[name], rtol=1e-12, atol=1e-15)
+        expected = kept * before[name] + (1 - kept) * new[name] if name in weights else before[name]
+        torch.testing.assert_close(value, expected, rtol=1e-12, atol=1e-15)
     assert same(generator.state_dict(), new)
 
 
-def test_average_copies_the_count_of_batches():
-    average, generator = two_generators()
-    update_average(average, generator, 0.999, 10**6)
-    counts = [value.item() for name, value in average.state_dict().items() if name.endswith("num_batches_tracked")]
-    assert counts == [2, 2, 2]
+# The recipe's parts
 
 
-# A grid leaves no trace
+def test_relativistic_losses_by_hand_and_as_cross_entropy():
+    """Pairs (real, fake) with logits (2, 0), (0, 1): the discriminator is right about the first by 2, wrong by 1."""
+    real, fake = torch.tensor([2.0, 0.0]).double(), torch.tensor([0.0, 1.0]).double()
+    d = (math.log(1 + math.exp(-2)) + math.log(1 + math.exp(1))) / 2
+    g = (math.log(1 + math.exp(2)) + math.log(1 + math.exp(-1))) / 2
+    assert discriminator_loss(real, fake, relativistic=True).item() == pytest.approx(d)
+    assert generator_loss(fake, real).item() == pytest.approx(g)
+    ones, bce = torch.ones(2).double(), F.binary_cross_entropy_with_logits
+    torch.testing.assert_close(discriminator_loss(real, fake, relativistic=True), bce(real - fake, ones))
+    torch.testing.assert_close(generator_loss(fake, real), bce(fake - real, ones))
+
+
+def test_relativistic_losses_see_differences_only():
+    real, fake = torch.randn(8), torch.randn(8)
+    torch.testing.assert_close(generator_loss(fake + 3, real + 3), generator_loss(fake, real))
+    moved = discriminator_loss(real + 3, fake + 3, relativistic=True)
+    torch.testing.assert_close(moved, discriminator_loss(real, fake, relativistic=True))
+    assert not torch.isclose(discriminator_loss(real + 3, fake + 3), discriminator_loss(real, fake))
+
+
+def test_gradient_penalty_by_hand_and_by_differences():
+    """A linear D has the same gradient w everywhere: |w|². Of the true D, central differences give the gradient."""
+    images = torch.randn(6, 1, 28, 28).double().requires_grad_()
+    w = torch.randn(784).double()
+    assert gradient_penalty(images.flatten(1) @ w, images).item() == pytest.approx(w.square().sum().item())
+
+    discriminator, step = Discriminator().double(), 1e-6
+    found = gradient_penalty(discriminator(images), images).item()
+    with torch.no_grad():
+        basis = step * torch.eye(784).double().view(784, 1, 28, 28)
+        slopes = [(discriminator(image + basis) - discriminator(image - basis)) / (2 * step) for image in images]
+    assert found == pytest.approx(torch.stack(slopes).square().sum(1).mean().item(), rel=1e-6)
+
+
+def test_gradient_penalty_can_be_trained_on():
+    """Its own gradient by the weights, against central differences along a random direction."""
+    torch.manual_seed(0)
+    discriminator, images = Discriminator().double(), torch.randn(4, 1, 28, 28).double().requires_grad_()
+    weights = list(discriminator.parameters())
+    gradients = torch.autograd.grad(gradient_penalty(discriminator(images), images), weights, materialize_grads=True)
+    direction = [torch.randn_like(weight) for weight in weights]
+    expected = sum((g * d).sum() for g, d in zip(gradients, direction, strict=True)).item()
+
+    def moved(step: float) -> float:
+        with torch.no_grad():
+            for weight, d in zip(weights, direction, strict=True):
+                weight += step * d
+        value = gradient_penalty(discriminator(images), images).item()
+        with torch.no_grad():
+            for weight, d in zip(weights, direction, strict=True):
+                weight -= step * d
+        return value
+
+    assert (moved(1e-7) - moved(-1e-7)) / 2e-7 == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_learning_rate_halves_after_the_epochs_named_and_needs_no_last_epoch():
+    rates = [Recipe(halving=20).rate(epoch) for epoch in (0, 20, 60, 180)]
+    assert rates == pytest.approx([1, 1 / 2, 1 / 4, 1 / 10])
+    assert [Recipe().rate(epoch) for epoch in (0, 1000)] == [1, 1]
+
+
+def test_recipes_differ_from_their_base_in_one_thing_at_most():
+    for name, recipe in RECIPES.items():
+        base = asdict(RECIPES[name.split("_")[0]])
+        changed = {key for key, value in asdict(recipe).items() if value != base[key]}
+        assert len(changed) == (0 if name in ("reference", "improved") else 1), name
+
+
+@pytest.mark.parametrize("recipe", [name for name in RECIPES if name != "reference"])
+def test_each_part_of_a_recipe_changes_training(tmp_path, recipe):
+    flags = ["--data_size", "96", "--batch_size", "32", "--n_epochs", "1", "--latent_dim", "6", "--device", "cpu"]
+    folders = {}
+    for name in {recipe, recipe.split("_")[0], "reference"}:
+        folders[name] = train(parse_args([*flags, "--recipe", name, "--out_dir", str(tmp_path / name)]))
+    trained = {name: checkpoint.load(folder / "checkpoint.pt", kind="GAN") for name, folder in folders.items()}
+    for name in set(folders) - {recipe}:
+        mine, other = trained[recipe], trained[name]
+        assert "average" in mine.keys() ^ other.keys() or not same(mine["generator"], other["generator"])
+
+
+def test_the_penalty_comes_every_eighth_batch_and_counts_eightfold(tmp_path, monkeypatch):
+    seen, original = [], part2.train_gan.gradient_penalty
+
+    def watched(logits, images):
+        assert len(images) == 16 and images.requires_grad  # real and generated ones, each in a batch of 8
+        seen.append(original(logits, images))
+        seen[-1].register_hook(lambda gradient: weights.append(gradient.item()))
+        return seen[-1]
+
+    weights = []
+    monkeypatch.setattr(part2.train_gan, "gradient_penalty", watched)
+    flags = ["--data_size", "140", "--batch_size", "8", "--n_epochs", "1", "--latent_dim", "6", "--device", "cpu"]
+    train(parse_args([*flags, "--out_dir", str(tmp_path / "run")]))
+    assert weights == pytest.approx([8 * RECIPES["improved"].penalty] * 3)  # of 17 batches: the first, ninth, last
+
+
+# What is sampled from
+
+
+def test_measured_statistics_are_those_of_the_activations():
+    generator = Generator(3).double()
+    z = torch.randn(10_000, 3, generator=seeds.generator(0, "statistics")).double()
+    assert measure_statistics(generator.float()) is generator and not generator.training
+    first = generator.layers[:3].double()(z)  # what enters the first BatchNorm
+    torch.testing.assert_close(generator.layers[3].running_mean.double(), first.mean(0), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(generator.layers[3].running_var.double(), first.var(0), rtol=1e-2, atol=1e-5)
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_drawing_a_grid_leaves_everything_as_it_was(tmp_path, training):
+@pytest.mark.parametrize("averaged", [True, False])
+def test_looking_at_the_generator_leaves_everything_as_it_was(tmp_path, averaged, training):
     generator = Generator(3).train(training)
+    average = copy.deepcopy(generator) if averaged else None
     before, global_state = copy.deepcopy(generator.state_dict()), torch.get_rng_state()
-    draw_grid(Run(tmp_path), generator, torch.randn(25, 3, generator=torch.Generator().manual_seed(0)), batch=7)
+    seen = to_sample_from(generator, average)
+    draw_grid(Run(tmp_path), seen, torch.randn(25, 3, generator=torch.Generator().manual_seed(0)), batch=7)
     assert (tmp_path / "grids" / "0000007.png").is_file()
-    assert same(generator.state_dict(), before)
-    assert all(module.training is training for module in generator.modules())
+    assert not seen.training and (same(seen.state_dict(), before) is not averaged)
+    for network in filter(None, (generator, average)):
+        assert same(network.state_dict(), before)
+        assert all(module.training is training for module in network.modules())
+        assert all(parameter.requires_grad and parameter.grad is None for parameter in network.parameters())
     assert torch.equal(torch.get_rng_state(), global_state)
-    assert all(parameter.requires_grad and parameter.grad is None for parameter in generator.parameters())
 
 
 # The steps

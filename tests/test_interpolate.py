@@ -13,10 +13,11 @@ from torch import nn
 
 import common.runs
 import part2.interpolate
+import part2.networks
 from common import checkpoint
 from common.cli import UserError
 from common.files import read_json, write_json
-from part2.interpolate import find_ends, interpolate, lerp, parse_args, read_middles, slerp
+from part2.interpolate import draw_walk, find_ends, interpolate, lerp, parse_args, path_through, read_middles, slerp
 from part2.networks import Generator
 
 # The paths
@@ -64,6 +65,27 @@ def test_many_walks_at_once_are_the_same_as_one_by_one(along):
     assert walks.shape == (3, 4, 5)
     for walk, z1, z2 in zip(walks, starts, ends, strict=True):
         torch.testing.assert_close(walk, along(z1, z2, alpha))
+
+
+def test_a_path_passes_each_station_once_and_in_order():
+    stations = [float64([0, 0]), float64([2, 4]), float64([2, 0])]
+    path = path_through(stations, lerp, float64([0, 0.5, 1]))
+    assert path.tolist() == [[0, 0], [1, 2], [2, 4], [2, 2], [2, 0]]
+
+
+@pytest.mark.parametrize("shown", [1, 3, 10])
+def test_the_curves_are_drawn_and_labelled_for_each_digit_that_is_read(shown, tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(part2.interpolate, "save_figure", lambda figure, path: figures.append(figure))
+    probability = torch.zeros(50, 10)
+    probability[torch.arange(50), torch.arange(50) % shown] = 1
+    draw_walk(torch.zeros(5, 1, 28, 28), probability[:5], probability, tmp_path / "walk.png")
+    row, curves = figures[0].axes
+    assert [text.get_text() for text in curves.texts] == [str(digit) for digit in range(shown)]
+    assert [label.get_text() for label in row.get_xticklabels()] == [f"{k % shown}\n100 %" for k in range(5)]
+    for digit, line in enumerate(curves.lines):
+        assert line.get_xdata()[[0, -1]].tolist() == [0, 4]  # from the first image to the last
+        assert line.get_ydata().tolist() == (100 * probability[:, digit]).tolist()
 
 
 @pytest.mark.parametrize("factor", [1.0, 2.0])
@@ -186,7 +208,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(part2.interpolate, "load_classifier", StubClassifier)
     monkeypatch.setattr(part2.interpolate, "DRAWS", 500)
     monkeypatch.setattr(common.runs, "OUTPUTS", tmp_path / "outputs")
-    monkeypatch.setattr(part2.interpolate, "PRETRAINED", tmp_path / "outputs" / "pretrained")
+    monkeypatch.setattr(part2.networks, "PRETRAINED", tmp_path / "outputs" / "pretrained")
 
 
 def walk(folder, *flags: str):

@@ -23,7 +23,7 @@ PROGRESS = {
     PART2: ["sums", "summed", "batch"],
 }
 BESIDES = {"schema", "kind", "clock", "progress"}
-ABOUT = {PART1: {"model", "sizes", "encoding"}, PART2: {"latent_dim", "recipe"}}  # rebuilt from the run's own config
+ABOUT = {PART1: {"model", "sizes", "encoding"}, PART2: {"latent_dim", "width", "recipe"}}  # from the run's own config
 
 ITEMS = [(script, (name,)) for script in STATE for name in STATE[script]]
 ITEMS += [(script, ("progress", name)) for script in PROGRESS for name in PROGRESS[script]]

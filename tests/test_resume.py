@@ -12,7 +12,6 @@ from common import distributed, runs
 from common.files import read_json, write_json
 from part1.networks import NETWORKS
 from part2.networks import export_generator
-from part2.train_gan import RECIPES
 from tests.faults import (
     PART1,
     PART2,
@@ -31,7 +30,7 @@ from tests.faults import (
 )
 
 RUNS = {f"part1 {model}": (PART1, ("--model", model)) for model in NETWORKS}
-RUNS |= {f"part2 {recipe}": (PART2, ("--recipe", recipe)) for recipe in RECIPES}
+RUNS |= {f"part2 {recipe}": (PART2, ("--recipe", recipe)) for recipe in ("reference", "improved")}
 RUNS |= {"part1 bf16": (PART1, ("--precision", "bf16")), "part2 bf16": (PART2, ("--precision", "bf16"))}
 both = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
 
@@ -70,7 +69,7 @@ def test_stopped_after_any_batch_and_resumed_it_ends_in_the_same_bits(name, step
         assert differences(straight(script, *flags), ending(script, tmp_path / "run")) == []
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", ["reference", "improved"])
 def test_networks_of_full_size_end_in_the_same_bits_too(recipe, tmp_path, monkeypatch):
     monkeypatch.undo()
     lighten(monkeypatch.setattr, narrow=False)
@@ -250,6 +249,8 @@ CHANGED = {
     "raw_digits": None,
     "curriculum": None,
     "plain": None,
+    "eval_interval": "1",
+    "eval_split": "validation",
     "model": "rnn",
     "num_hidden": "5",
     "init": "normal",

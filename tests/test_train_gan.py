@@ -14,6 +14,7 @@ from common.files import read_json
 from common.runs import Run, read_metrics
 from part2.mnist import Digits, load_mnist
 from part2.networks import Discriminator, Generator, load_generator
+from part2.recipes import RECIPES
 from part2.train_gan import draw_grid, draw_summary, parse_args, train
 
 TINY = ["--data_size", "256", "--batch_size", "32", "--n_epochs", "2", "--latent_dim", "10", "--device", "cpu"]
@@ -84,7 +85,10 @@ def test_the_recipes_train_differently(run):
 @pytest.mark.parametrize(("recipe", "name"), [("improved", "average"), ("reference", "generator")])
 def test_what_is_sampled_from_is_the_average_where_the_recipe_keeps_one(run, recipe, name):
     folder = run("--recipe", recipe)
-    assert same(load_generator(folder / "checkpoint.pt").state_dict(), weights(folder)[name])
+    loaded, saved = load_generator(folder / "checkpoint.pt"), weights(folder)[name]
+    assert all(torch.equal(value, saved[key]) for key, value in loaded.named_parameters())
+    kept = same(dict(loaded.named_buffers()), {key: saved[key] for key, _ in loaded.named_buffers()})
+    assert kept is (name == "generator")  # an average's statistics are measured anew
 
 
 # What a run leaves
@@ -203,7 +207,9 @@ def test_a_mistake_is_one_line_that_names_the_flag_and_nothing_is_written(tmp_pa
 def test_defaults_are_the_assignments():
     args = parse_args([])
     assert (args.n_epochs, args.batch_size, args.latent_dim, args.save_interval) == (200, 64, 100, 500)
-    assert args.learning_rate == 2e-4
+    assert parse_args(["--recipe", "reference"]).learning_rate == 2e-4
+    assert args.learning_rate == RECIPES["improved"].learning_rate
+    assert parse_args(["--recipe", "improved", "--learning_rate", "2e-4"]).learning_rate == 2e-4
 
 
 def test_the_script_starts_in_any_folder_and_writes_to_any_name(tmp_path, run_script):

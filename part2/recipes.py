@@ -1,0 +1,109 @@
+"""Recipes: ways to train the same generator and discriminator. The two losses, the penalty and the average."""
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+
+from part2.networks import Generator
+
+PENALTY_INTERVAL = 8  # batches; the penalty then counts so many times as much (Karras et al. 2020)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What may differ between two ways to train.
+
+    optimizer       adam, or rmsprop (with the second of Adam's betas as its α)
+    betas           of Adam: how slowly its averages of the gradient and of its square forget
+    learning_rate   of both networks
+    halving         epochs after which the learning rate is half of what it was at first: lr / (1 + epoch / halving);
+                    0: constant
+    relativistic    real and generated images are judged in pairs
+    penalty         γ, the weight of the gradient penalty; 0: none
+    average         how slowly the average of the generator's weights forgets, at most; 0: no average, sample from the
+                    last weights
+    width           how many times as wide the hidden layers of both networks are
+    """
+
+    optimizer: str = "adam"
+    betas: tuple[float, float] = (0.9, 0.999)
+    learning_rate: float = 2e-4
+    halving: float = 0.0
+    relativistic: bool = False
+    penalty: float = 0.0
+    average: float = 0.0
+    width: int = 1
+
+    def make_optimizer(self, network: torch.nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+        if self.optimizer == "rmsprop":
+            return torch.optim.RMSprop(network.parameters(), learning_rate, alpha=self.betas[1])
+        return torch.optim.Adam(network.parameters(), learning_rate, betas=self.betas, fused=True)
+
+    def rate(self, epoch: float) -> float:
+        """The learning rate at a (broken) number of epochs done, as a part of the first one. It needs no last epoch."""
+        return 1 / (1 + epoch / self.halving) if self.halving else 1.0
+
+
+REFERENCE = Recipe()
+IMPROVED = Recipe(betas=(0.0, 0.99), learning_rate=5e-4, halving=20, penalty=0.3, average=0.9999)
+
+RECIPES = {
+    "reference": REFERENCE,
+    "improved": IMPROVED,
+    # what the assignment suspected: the optimiser, no schedule, networks too small
+    "reference_rmsprop": replace(REFERENCE, optimizer="rmsprop"),
+    "reference_schedule": replace(REFERENCE, halving=20),
+    "reference_wide": replace(REFERENCE, width=2),
+    # the improved recipe without one of its parts
+    "improved_betas": replace(IMPROVED, betas=REFERENCE.betas),
+    "improved_learning_rate": replace(IMPROVED, learning_rate=REFERENCE.learning_rate),
+    "improved_no_penalty": replace(IMPROVED, penalty=0.0),
+    "improved_no_average": replace(IMPROVED, average=0.0),
+    "improved_no_schedule": replace(IMPROVED, halving=0.0),
+    # and with one more
+    "improved_paired": replace(IMPROVED, relativistic=True),
+}
+
+
+def generator_loss(fake_logits: torch.Tensor, real_logits: torch.Tensor | None = None) -> torch.Tensor:
+    """−E[log D(G(z))]: the non-saturating form, fakes labelled real (Goodfellow et al. 2014).
+
+    With D = σ(logit), −log D = softplus(−logit), which is binary cross entropy against 1. Given `real_logits`, the
+    relativistic form: −E[log σ(D(G(z)) − D(x))], where D stands for the logit (Jolicoeur-Martineau 2019).
+    """
+    return F.softplus(-fake_logits if real_logits is None else real_logits - fake_logits).mean()
+
+
+def discriminator_loss(
+    real_logits: torch.Tensor, fake_logits: torch.Tensor, relativistic: bool = False
+) -> torch.Tensor:
+    """−E[log D(x)] − E[log(1 − D(G(z)))]: binary cross entropy, the sum of its real and its fake part.
+
+    Relativistic: −E[log σ(D(x) − D(G(z)))], where D stands for the logit: of a pair, which one is real?
+    """
+    if relativistic:
+        return F.softplus(fake_logits - real_logits).mean()
+    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+
+
+def gradient_penalty(logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """E|∂logit/∂image|² over images (n, 1, 28, 28) and their logits (n,).
+
+    Over as many real images as generated ones, γ times this is γ/2 (R_1 + R_2): the penalties on either (Mescheder et
+    al. 2018; Huang et al. 2024). It keeps D from growing steep around data that it can tell apart already.
+    """
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return gradient.square().sum() / len(images)
+
+
+@torch.no_grad()
+def update_average(average: Generator, generator: Generator, decay: float, batch: int) -> None:
+    """average ← d · average + (1 − d) · generator, for all weights (Yazıcı et al. 2018).
+
+    d = min(decay, batch / (batch + 10)): a young average must not remember the initial weights; it reaches back over
+    about a tenth of the batches so far. BatchNorm's running averages are no weights: `measure_statistics` finds them.
+    """
+    weight = 1 - min(decay, batch / (batch + 10))
+    for kept, value in zip(average.parameters(), generator.parameters(), strict=True):
+        kept.lerp_(value, weight)
