@@ -9,7 +9,7 @@ help:
 	@echo "make test     the test suite"
 	@echo "make soak     the test suite with all fault injections (longer)"
 	@echo "make lint     ruff: style and format"
-	@echo "make bench    how fast the LSTM by hand is, beside nn.LSTM (five minutes on a quiet machine)"
+	@echo "make bench    how fast a training step is in both parts, beside others (six minutes on a quiet machine)"
 	@echo "make report   every run behind report.md anew, into outputs/ (hours; stopped, it goes on where it was)"
 
 .venv/runtime: requirements.txt
@@ -44,6 +44,7 @@ lint: .venv/dev
 
 bench: .venv/runtime
 	$(PY) part1/benchmark.py
+	$(PY) part2/benchmark.py
 
 # A run by curriculum in outputs/part1/report-curriculum-seedN: made, gone on with, or left as it is when finished; shown.
 curriculum = { test -f $(1)/result.json || $(PY) part1/train.py --curriculum --one_hot --seed $(2) \
@@ -55,9 +56,10 @@ gates = rm -rf $(1) && \
 	$(PY) part1/show_gates.py --run outputs/part1/report-curriculum-seed0 --input_length $(2) --out_dir $(1) && \
 	mkdir -p outputs/report/part1/gates-T$(2) && cp $(1)/*.* outputs/report/part1/gates-T$(2)/
 
-# A GAN run in outputs/part2/report-RECIPE: made, gone on with, or left as it is when finished.
-gan = test -f $(1)/result.json || $(PY) part2/train_gan.py $(2) \
-	`test -f $(1)/config.json && echo --resume $(1) || echo --out_dir $(1)`
+# One of Part 2's scripts, on the first run of a recipe: into outputs/part2/report-SCRIPT-RECIPE, shown beside the run.
+look = rm -rf outputs/part2/report-$(1)-$(2) && $(PY) part2/$(1).py --checkpoint outputs/part2/compare/runs/$(2)-seed0 \
+	--out_dir outputs/part2/report-$(1)-$(2) && mkdir -p outputs/report/part2/$(2)/$(1) && \
+	cp outputs/part2/report-$(1)-$(2)/*.* outputs/report/part2/$(2)/$(1)/
 
 report: .venv/runtime
 	$(PY) part1/sweep.py --networks lstm
@@ -67,15 +69,22 @@ report: .venv/runtime
 	rm -rf outputs/part1/report-benchmark
 	$(PY) part1/benchmark.py --rounds 5 --out_dir outputs/part1/report-benchmark
 	mkdir -p outputs/report/part1/benchmark && cp outputs/part1/report-benchmark/*.* outputs/report/part1/benchmark/
-	$(call gan,outputs/part2/report-reference,--recipe reference --n_epochs 200)
-	$(call gan,outputs/part2/report-improved,--recipe improved --n_epochs 50)
-	mkdir -p outputs/report/part1 outputs/pretrained/generator
-	cd outputs/part1/sweep && cp sweep.csv table.md sweep.png curves.png ../../report/part1/
-	for recipe in reference improved; do \
-		run=outputs/part2/report-$$recipe; walks=outputs/part2/report-walks-$$recipe; shown=outputs/report/part2/$$recipe; \
-		rm -rf $$walks && $(PY) part2/interpolate.py --checkpoint $$run --out_dir $$walks && mkdir -p $$shown/walks && \
-		cp $$run/*.json $$run/*.png $$run/*.gif $$run/metrics.jsonl $$shown/ && cp $$walks/*.* $$shown/walks/ || exit 1; \
+	mkdir -p outputs/report/part1 && cd outputs/part1/sweep && cp sweep.csv table.md sweep.png curves.png ../../report/part1/
+	$(PY) part2/compare.py --recipes reference improved
+	$(PY) part2/compare.py --n_epochs 20 --eval_interval 1 --out_dir outputs/part2/levers
+	for name in compare levers; do \
+		mkdir -p outputs/report/part2/$$name && \
+		cp outputs/part2/$$name/*.csv outputs/part2/$$name/*.md outputs/part2/$$name/*.png outputs/report/part2/$$name/ || exit 1; \
 	done
-	cp outputs/part2/report-improved/*.json outputs/pretrained/generator/
+	for recipe in reference improved; do \
+		run=outputs/part2/compare/runs/$$recipe-seed0; shown=outputs/report/part2/$$recipe; mkdir -p $$shown && \
+		cp $$run/*.json $$run/*.png $$run/*.gif $$run/metrics.jsonl $$shown/ || exit 1; \
+	done
+	$(foreach recipe,reference improved,$(call look,evaluate,$(recipe)) && $(call look,interpolate,$(recipe)) &&) true
+	rm -rf outputs/part2/report-benchmark
+	$(PY) part2/benchmark.py --out_dir outputs/part2/report-benchmark
+	mkdir -p outputs/report/part2/benchmark && cp outputs/part2/report-benchmark/*.* outputs/report/part2/benchmark/
+	mkdir -p outputs/pretrained/generator && cp outputs/part2/compare/runs/improved-seed0/*.json outputs/pretrained/generator/
 	$(PY) -c 'from pathlib import Path; from part2.networks import export_generator; \
-	export_generator(Path("outputs/part2/report-improved/checkpoint.pt"), Path("outputs/pretrained/generator/checkpoint.pt"))'
+	export_generator(Path("outputs/part2/compare/runs/improved-seed0/checkpoint.pt"), \
+	Path("outputs/pretrained/generator/checkpoint.pt"))'

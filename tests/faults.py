@@ -111,7 +111,7 @@ def first_digits() -> Digits:
 class NarrowGenerator(Generator):
     """The generator's layers with a few units each: its checkpoints are not worth waiting for."""
 
-    def __init__(self, latent_dim: int):
+    def __init__(self, latent_dim: int, width: int = 1):
         nn.Module.__init__(self)
         self.latent_dim = latent_dim
         layers = [nn.Linear(latent_dim, 4), nn.LeakyReLU(0.2)]
@@ -121,7 +121,7 @@ class NarrowGenerator(Generator):
 
 
 class NarrowDiscriminator(Discriminator):
-    def __init__(self):
+    def __init__(self, width: int = 1):
         nn.Module.__init__(self)
         self.layers = nn.Sequential(nn.Linear(PIXELS, 4), nn.LeakyReLU(0.2), nn.Linear(4, 1))
 

@@ -1,0 +1,210 @@
+"""How fast does the GAN train? A step beside the assignment's loop, plainly written, and the machine's floor.
+
+    python part2/benchmark.py
+    python part2/benchmark.py --rounds 5 --turn 1
+
+All take turns in one process, round after round; a turn is several steps, the first of them not timed. Speeds are
+medians over rounds of the ratio to the assignment's loop in the same round: above 1 is faster. A step is drawing a
+batch and the noise, and training both networks on it once. Writes benchmark.csv and, as every run, config.json and
+result.json.
+"""
+
+import argparse
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from torchvision import transforms
+from torchvision.datasets import MNIST
+
+from common import cli
+from common.files import write_csv
+from common.runs import Run
+from common.timing import take_turns
+from part2.mnist import ROOT, load_mnist
+from part2.networks import Discriminator, Generator
+from part2.recipes import RECIPES, update_average
+from part2.train_gan import train_step
+
+YARDSTICK = "the assignment's loop"
+FLOOR = "floor: products and Adam's memory traffic"
+
+
+def networks(device: torch.device, width: int = 1) -> tuple[Generator, Discriminator]:
+    """Generator and discriminator, with the same initial weights each time."""
+    torch.manual_seed(0)
+    return Generator(100, width).to(device), Discriminator(width).to(device)
+
+
+def loaded(batch_size: int, device: torch.device) -> Iterator[torch.Tensor]:
+    """Batches as the assignment has them: PIL images, each transformed on its way through a DataLoader."""
+    to_tensor = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
+    load_mnist("train")  # verifies and unpacks
+    loader = DataLoader(MNIST(str(ROOT), transform=to_tensor), batch_size=batch_size, shuffle=True, drop_last=True)
+    while True:
+        yield from (images.to(device) for images, _ in loader)
+
+
+def in_memory(batch_size: int, device: torch.device) -> Iterator[torch.Tensor]:
+    """Batches out of one tensor."""
+    images = load_mnist("train").images.to(device)
+    while True:
+        for index in torch.randperm(len(images)).to(device).split(batch_size):
+            if len(index) == batch_size:
+                yield images[index]
+
+
+def assigned(batches: Iterator[torch.Tensor], device: torch.device) -> Callable[[], tuple[float, float]]:
+    """The assignment's step, plainly written; returns both losses."""
+    generator, discriminator = networks(device)
+    generator_optimizer = torch.optim.Adam(generator.parameters(), lr=2e-4)
+    discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), lr=2e-4)
+    bce = nn.BCELoss()
+
+    def step() -> tuple[float, float]:
+        real = next(batches)
+        z = torch.randn(len(real), 100).to(device)
+        ones, zeros = torch.ones(len(real), device=device), torch.zeros(len(real), device=device)
+
+        generator_optimizer.zero_grad()
+        fake = generator(z)
+        g_loss = bce(discriminator.probability(fake), ones)
+        g_loss.backward()
+        generator_optimizer.step()
+
+        discriminator_optimizer.zero_grad()
+        real_loss = bce(discriminator.probability(real), ones)
+        fake_loss = bce(discriminator.probability(fake.detach()), zeros)
+        d_loss = real_loss + fake_loss
+        d_loss.backward()
+        discriminator_optimizer.step()
+        return g_loss.item(), d_loss.item()
+
+    return step
+
+
+def ours(name: str, batches: Iterator[torch.Tensor], device: torch.device, bf16=False) -> Callable[[], torch.Tensor]:
+    """A step as train_gan.py takes it by the recipe of that name; returns both losses and two accuracies."""
+    recipe = RECIPES[name]
+    generator, discriminator = networks(device, recipe.width)
+    average, _ = networks(device, recipe.width)
+    optimizers = [recipe.make_optimizer(network, recipe.learning_rate) for network in (generator, discriminator)]
+    precision = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+    count = itertools.count()
+
+    def step() -> torch.Tensor:
+        real, batch = next(batches), next(count)
+        z = torch.randn(len(real), 100).to(device)
+        summary, _ = train_step(generator, discriminator, *optimizers, recipe, real, z, batch, precision)
+        if recipe.average:
+            update_average(average, generator, recipe.average, batch + 1)
+        return summary
+
+    return step
+
+
+def floor(batch_size: int, device: torch.device) -> Callable[[], None]:
+    """The reference recipe's matrix products, and four reads and three writes of what Adam holds for each weight.
+
+    A layer forward is x Wᵀ, backward δᵀ x for its weights and δ W for what lies before it. The generator goes forward
+    and back once (nothing lies before its first layer); through the discriminator the fakes go forward and back (for
+    their own sake, not for the weights), then real and fake images together forward and back.
+    """
+    products = []
+
+    def layer(module: nn.Linear, n: int, weights: bool, inputs: bool) -> None:
+        W, x = torch.randn_like(module.weight), torch.randn(n, module.in_features, device=device)
+        y = torch.randn(n, module.out_features, device=device)
+        products.append((x, W.T, y))
+        if weights:
+            products.append((y.T, x, torch.empty_like(W)))
+        if inputs:
+            products.append((y, W, torch.empty_like(x)))
+
+    generator, discriminator = networks(device)
+    for network, n, weights, first in (
+        (generator, 1, True, False),
+        (discriminator, 1, False, True),
+        (discriminator, 2, True, False),
+    ):
+        linear = [module for module in network.layers if isinstance(module, nn.Linear)]
+        for k, module in enumerate(linear):
+            layer(module, n * batch_size, weights, inputs=k > 0 or first)
+    held = [
+        [torch.zeros_like(parameter) for _ in range(4)]
+        for parameter in itertools.chain(generator.parameters(), discriminator.parameters())
+    ]
+
+    def step() -> None:
+        for a, b, out in products:
+            torch.mm(a, b, out=out)
+        for weight, gradient, mean, square in held:
+            mean.copy_(gradient)
+            square.copy_(mean)
+            torch.add(weight, square, out=weight)
+
+    return torch.no_grad()(step)
+
+
+def contestants(batch_size: int, device: torch.device) -> dict[str, Callable]:
+    memory = in_memory(batch_size, device)
+    return {
+        YARDSTICK: assigned(loaded(batch_size, device), device),
+        "the same, images in memory": assigned(memory, device),
+        "reference recipe": ours("reference", memory, device),
+        "reference recipe, bf16 products": ours("reference", memory, device, bf16=True),
+        "improved recipe": ours("improved", memory, device),
+        "improved recipe, bf16 products": ours("improved", memory, device, bf16=True),
+        FLOOR: floor(batch_size, device),
+    }
+
+
+def benchmark(args: argparse.Namespace) -> Path:
+    """Time all contestants; returns the folder."""
+    run = Run.create(args, "part2/benchmark.py", "part2/benchmark")
+    print(f"batch {args.batch_size}, {torch.get_num_threads()} threads; {run.folder}")
+    torch.manual_seed(args.seed)  # the order of the images and the noise, which no time depends on
+    times = take_turns(contestants(args.batch_size, args.device), args.rounds, args.turn)
+    rows = []
+    for name, own in times.items():
+        ratios = sorted(y / t for y, t in zip(times[YARDSTICK], own, strict=True))
+        above_floor = median(t / f for t, f in zip(own, times[FLOOR], strict=True))
+        row = {
+            "contestant": name,
+            "ms_per_step": f"{1000 * median(own):.2f}",
+            "steps_per_second": f"{1 / median(own):.1f}",
+        }
+        row |= {"speed": f"{median(ratios):.3f}", "slowest": f"{ratios[0]:.3f}", "fastest": f"{ratios[-1]:.3f}"}
+        rows.append(row | {"times_the_floor": f"{above_floor:.3f}"})
+        spread = f"{row['speed']} × ({row['slowest']} to {row['fastest']})"
+        print(f"{name:42} {row['ms_per_step']:>7} ms a step, {spread}, {above_floor:.2f} times the floor")
+    write_csv(run.folder / "benchmark.csv", rows)
+    extra = median(i / r for i, r in zip(times["improved recipe"], times["reference recipe"], strict=True))
+    run.finish({"improved_to_reference": extra})
+    print(f"a step of the improved recipe takes {extra:.2f} times as long as one of the reference recipe")
+    return run.folder
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = cli.Parser(__doc__)
+    add = parser.add_argument
+    add("--rounds", type=cli.whole(1), default=9, help="turns of each contestant")
+    add("--turn", type=cli.real(0), default=1.0, help="seconds a turn takes, about")
+    add("--batch_size", type=cli.whole(2, 60_000), default=64, help="images in a batch")
+    cli.add_shared_flags(parser)
+    return parser.parse_args(argv)
+
+
+def main() -> None:
+    benchmark(parse_args())
+
+
+if __name__ == "__main__":
+    cli.call(main)

@@ -1,0 +1,196 @@
+"""Which way to train makes the best digits, and how soon? Recipes × seeds → one table, one figure.
+
+    python part2/compare.py                                              all recipes, 200 epochs, three seeds: days
+    python part2/compare.py --recipes reference improved --seeds 0 --n_epochs 20 --out_dir outputs/part2/brief
+
+Each run is a call of part2/train_gan.py with a folder of its own under outputs/part2/compare. Finished runs are not run
+again, so a comparison that was stopped goes on where it was, and recipes or seeds can be added later. From all finished
+runs there it writes compare.csv (a row for each time that a run was measured), table.md (the last measurement),
+compare.png (the Fréchet distance over epochs, over time and at the end) and samples.png.
+
+The recipes and what they leave out or change are those of part2/recipes.py.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from statistics import mean
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+
+from common import cli
+from common.figures import STYLES, new_figure, save_figure, tile
+from common.files import read_json, write_csv, write_whole
+from common.runs import OUTPUTS, read_metrics
+from common.sweeps import run_all
+from part2.evaluate import SPLITS, sample
+from part2.networks import load_generator
+from part2.recipes import RECIPES
+
+SHOWN = 16  # samples of each recipe
+COLUMNS = {
+    "frechet": "Fréchet",
+    "frechet_autoencoder": "Fréchet (autoencoder)",
+    "precision": "precision",
+    "recall": "recall",
+    "density": "density",
+    "coverage": "coverage",
+    "score": "score",
+}
+
+
+def base(recipe: str) -> str:
+    return recipe.split("_")[0]
+
+
+def finished_runs(folder: Path) -> dict[tuple[str, int], Path]:
+    """(recipe, seed) → the folder of each finished run, in the recipes' order."""
+    runs = {}
+    for path in folder.glob("*/result.json"):
+        arguments = read_json(path.with_name("config.json"))["arguments"]
+        runs[arguments["recipe"], arguments["seed"]] = path.parent
+    order = list(RECIPES)
+    return dict(sorted(runs.items(), key=lambda run: (order.index(run[0][0]), run[0][1])))
+
+
+def collect(folder: Path, recipe: str, seed: int) -> list[dict]:
+    """The measurements of a finished run as rows of the table."""
+    about = {"recipe": recipe, "seed": seed}
+    training = {"batch", "generator_loss", "discriminator_loss", "accuracy_real", "accuracy_fake"}
+    rows = [row for row in read_metrics(folder) if "frechet" in row]
+    return [about | {key: value for key, value in row.items() if key not in training} for row in rows]
+
+
+def at_the_end(rows: list[dict]) -> dict[str, list[dict]]:
+    """Recipe → the last measurement of each of its seeds."""
+    last = {(row["recipe"], row["seed"]): row for row in rows}
+    return {name: [row for (recipe, _), row in last.items() if recipe == name] for name, _ in last}
+
+
+def seconds_until(rows: list[dict], frechet: float) -> list[float]:
+    """Of each seed, the seconds of training after which it first measured at most `frechet`; inf where it never did."""
+    by_seed = {}
+    for row in rows:
+        by_seed.setdefault(row["seed"], []).append(row["seconds"] if row["frechet"] <= frechet else float("inf"))
+    return [min(times) for times in by_seed.values()]
+
+
+def to_table(rows: list[dict]) -> str:
+    """Markdown: the last measurement, its mean over seeds and in brackets lowest and highest.
+
+    The last column: seconds until the mean Fréchet distance at which the reference recipe ends is reached.
+    """
+    last = at_the_end(rows)
+    goal = mean(row["frechet"] for row in last["reference"]) if "reference" in last else None
+    header = ["recipe", "seeds", "epochs", *COLUMNS.values(), "a digit's share", "seconds to the reference's end"]
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    for recipe, ends in last.items():
+        cells = [recipe, str(len(ends)), str(ends[0]["epoch"])]
+        for column in COLUMNS:
+            values = [row[column] for row in ends]
+            digits = 1 if column.startswith("frechet") and mean(values) >= 10 else 2
+            spread = f" ({min(values):.{digits}f}–{max(values):.{digits}f})" if len(values) > 1 else ""
+            cells.append(f"{mean(values):.{digits}f}{spread}")
+        shares = [row[f"share_{digit}"] for row in ends for digit in range(10)]
+        cells.append(f"{100 * min(shares):.1f}–{100 * max(shares):.1f} %")
+        times = seconds_until([row for row in rows if row["recipe"] == recipe], goal) if goal else []
+        cells.append(f"{mean(times):,.0f}" if times and max(times) < float("inf") else "")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def draw_quality(rows: list[dict], path: Path) -> None:
+    """The Fréchet distance over epochs and over time (a line a recipe, mean and range over seeds), and at the end."""
+    figure = new_figure(10, 4)
+    over_epochs, over_time, end = figure.subplots(1, 3, width_ratios=(1, 1, 1.1))
+    last = at_the_end(rows)
+    for recipe in last:
+        style = STYLES[("reference", "improved").index(base(recipe))]
+        of_it = [row for row in rows if row["recipe"] == recipe]
+        epochs = sorted({row["epoch"] for row in of_it})
+        at = [[row for row in of_it if row["epoch"] == epoch] for epoch in epochs]
+        y = [mean(row["frechet"] for row in some) for some in at]
+        minutes = [mean(row["seconds"] for row in some) / 60 for some in at]
+        is_base = recipe == base(recipe)
+        look = {"color": style["color"], "linestyle": style["linestyle"], "linewidth": 1.8 if is_base else 0.6}
+        for axes, x in ((over_epochs, epochs), (over_time, minutes)):
+            axes.plot(x, y, label=recipe if is_base else None, alpha=1 if is_base else 0.6, **look)
+            if is_base:
+                low, high = ([bound(row["frechet"] for row in some) for some in at] for bound in (min, max))
+                axes.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
+    for axes, label in ((over_epochs, "epoch"), (over_time, "minutes of training")):
+        axes.set_xscale("log")
+        axes.set_xlabel(label)
+        axes.set_ylabel("Fréchet distance")
+        if set(last) & {"reference", "improved"}:
+            axes.legend(frameon=False, fontsize=8)
+    for place, (recipe, ends) in enumerate(last.items()):
+        color = STYLES[("reference", "improved").index(base(recipe))]["color"]
+        end.scatter([row["frechet"] for row in ends], [place] * len(ends), s=14, color=color, alpha=0.7)
+    end.set_yticks(range(len(last)), [name.replace("_", " ") for name in last], fontsize=8)
+    end.invert_yaxis()
+    end.set_xlabel(f"Fréchet distance after {max(row['epoch'] for row in rows)} epochs")
+    for axes in (over_epochs, over_time, end):
+        (axes.set_xscale if axes is end else axes.set_yscale)("log")
+        axes.grid(color="0.9", linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+    save_figure(figure, path)
+
+
+@torch.no_grad()
+def draw_samples(runs: dict[tuple[str, int], Path], path: Path) -> None:
+    """A row of digits for each recipe, from the first of its seeds; not chosen."""
+    first = {}
+    for (recipe, _), folder in runs.items():
+        first.setdefault(recipe, folder)
+    images = torch.cat([sample(load_generator(folder / "checkpoint.pt"), 0, SHOWN) for folder in first.values()])
+    figure = new_figure(8, 0.45 * len(first) + 0.1)
+    axes = figure.subplots()
+    axes.imshow(tile(images, SHOWN), cmap="gray", vmin=0, vmax=255)
+    axes.set_yticks([14 + 30 * k for k in range(len(first))], [name.replace("_", " ") for name in first], fontsize=8)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    save_figure(figure, path)
+
+
+def compare(args: argparse.Namespace) -> None:
+    runs = {f"{r}-seed{s}": ["--recipe", r, "--seed", str(s)] for r in args.recipes for s in args.seeds}
+    alike = {"n_epochs": args.n_epochs, "data_size": args.data_size}
+    alike |= {"eval_interval": args.eval_interval, "eval_split": args.eval_split}
+    run_all("part2/train_gan.py", args.out_dir, runs, args.jobs, alike)
+    finished = finished_runs(args.out_dir / "runs")
+    rows = [row for key, folder in finished.items() for row in collect(folder, *key)]
+    table = to_table(rows)
+    write_csv(args.out_dir / "compare.csv", rows)
+    write_whole(args.out_dir / "table.md", table)
+    draw_quality(rows, args.out_dir / "compare.png")
+    draw_samples(finished, args.out_dir / "samples.png")
+    print(f"{table}\npictures: {args.out_dir / 'compare.png'} and samples.png")
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = cli.Parser(__doc__)
+    add = parser.add_argument
+    add("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES), help="which recipes")
+    add("--seeds", nargs="+", type=cli.whole(0, 2**63 - 1), default=[0, 1, 2], help="seeds, a run each")
+    add("--n_epochs", type=cli.whole(1), default=200, help="epochs of each run")
+    add("--eval_interval", type=cli.whole(1), default=10, help="epochs between two measurements of quality")
+    add("--eval_split", choices=SPLITS, default="test", help="real images to compare with; validation: to choose by")
+    add("--data_size", type=cli.whole(64, 60_000), default=60_000, help="training images, the first ones")
+    add("--jobs", type=cli.whole(1, 1024), default=1, help="runs at once")
+    add("--out_dir", type=Path, default=OUTPUTS / "part2" / "compare", help="where runs and results lie")
+    args = parser.parse_args(argv)
+    if args.eval_interval > args.n_epochs:
+        parser.error(f"argument --eval_interval: {args.eval_interval} epochs would never be over (--n_epochs)")
+    return args
+
+
+def main() -> None:
+    compare(parse_args())
+
+
+if __name__ == "__main__":
+    cli.call(main)
