@@ -72,13 +72,13 @@ report: .venv/runtime
 	mkdir -p outputs/report/part1 && cd outputs/part1/sweep && cp sweep.csv table.md sweep.png curves.png ../../report/part1/
 	$(PY) part2/compare.py --recipes reference improved
 	$(PY) part2/compare.py --n_epochs 20 --eval_interval 1 --out_dir outputs/part2/levers
-	for name in compare levers; do \
-		mkdir -p outputs/report/part2/$$name && \
-		cp outputs/part2/$$name/*.csv outputs/part2/$$name/*.md outputs/part2/$$name/*.png outputs/report/part2/$$name/ || exit 1; \
+	cd outputs/part2 && for file in compare/*.* compare/runs/*/*.json* compare/runs/*/samples.png \
+		levers/*.* levers/runs/*/*.json* levers/runs/*/samples.png; do \
+		mkdir -p ../report/part2/`dirname $$file` && cp $$file ../report/part2/$$file || exit 1; \
 	done
 	for recipe in reference improved; do \
-		run=outputs/part2/compare/runs/$$recipe-seed0; shown=outputs/report/part2/$$recipe; mkdir -p $$shown && \
-		cp $$run/*.json $$run/*.png $$run/*.gif $$run/metrics.jsonl $$shown/ || exit 1; \
+		mkdir -p outputs/report/part2/$$recipe && cd outputs/part2/compare/runs/$$recipe-seed0 && \
+		cp progress.png curves.png training.gif ../../../../report/part2/$$recipe/ && cd - || exit 1; \
 	done
 	$(foreach recipe,reference improved,$(call look,evaluate,$(recipe)) && $(call look,interpolate,$(recipe)) &&) true
 	rm -rf outputs/part2/report-benchmark

@@ -6,7 +6,12 @@
 Each run is a call of part2/train_gan.py with a folder of its own under outputs/part2/compare. Finished runs are not run
 again, so a comparison that was stopped goes on where it was, and recipes or seeds can be added later. From all finished
 runs there it writes compare.csv (a row for each time that a run was measured), table.md (the last measurement),
-compare.png (the Fréchet distance over epochs, over time and at the end) and samples.png.
+compare.png (the Fréchet distance over epochs, over time and at the end) and samples.png. Of a finished run it needs the
+two .json files, metrics.jsonl and the samples.png that it leaves there: a checkpoint may go. So the runs behind
+report.md can be set beside one's own:
+
+    mkdir -p outputs/part2 && cp -r outputs/report/part2/compare outputs/part2/
+    python part2/compare.py --recipes improved --seeds 3
 
 The recipes and what they leave out or change are those of part2/recipes.py.
 """
@@ -18,10 +23,12 @@ from statistics import mean
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import numpy as np
 import torch
+from PIL import Image
 
 from common import cli
-from common.figures import STYLES, new_figure, save_figure, tile
+from common.figures import STYLES, new_figure, save_figure, save_picture, tile
 from common.files import read_json, write_csv, write_whole
 from common.runs import OUTPUTS, read_metrics
 from common.sweeps import run_all
@@ -140,16 +147,25 @@ def draw_quality(rows: list[dict], path: Path) -> None:
 
 
 @torch.no_grad()
+def samples(folder: Path) -> np.ndarray:
+    """The first digits of a finished run's generator, not chosen: a row of them, drawn once into samples.png."""
+    path = folder / "samples.png"
+    if not path.exists():
+        images = sample(load_generator(folder / "checkpoint.pt"), 0, SHOWN)
+        save_picture(tile(images, SHOWN), path, scale=1)
+    return np.asarray(Image.open(path))
+
+
 def draw_samples(runs: dict[tuple[str, int], Path], path: Path) -> None:
-    """A row of digits for each recipe, from the first of its seeds; not chosen."""
-    first = {}
+    """A row of digits for each recipe, from the first of its seeds."""
+    rows = {}
     for (recipe, _), folder in runs.items():
-        first.setdefault(recipe, folder)
-    images = torch.cat([sample(load_generator(folder / "checkpoint.pt"), 0, SHOWN) for folder in first.values()])
-    figure = new_figure(8, 0.45 * len(first) + 0.1)
+        row = samples(folder)
+        rows.setdefault(recipe, np.pad(row, ((0, 2), (0, 0)), constant_values=255))
+    figure = new_figure(8, 0.45 * len(rows) + 0.1)
     axes = figure.subplots()
-    axes.imshow(tile(images, SHOWN), cmap="gray", vmin=0, vmax=255)
-    axes.set_yticks([14 + 30 * k for k in range(len(first))], [name.replace("_", " ") for name in first], fontsize=8)
+    axes.imshow(np.concatenate(list(rows.values())), cmap="gray", vmin=0, vmax=255)
+    axes.set_yticks([14 + 30 * k for k in range(len(rows))], [name.replace("_", " ") for name in rows], fontsize=8)
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
