@@ -46,11 +46,11 @@ bench: .venv/runtime
 	$(PY) part1/benchmark.py
 	$(PY) part2/benchmark.py
 
-# A run by curriculum in outputs/part1/report-curriculum-seedN: made, gone on with, or left as it is when finished; shown.
-curriculum = { test -f $(1)/result.json || $(PY) part1/train.py --curriculum --one_hot --seed $(2) \
-	`test -f $(1)/config.json && echo --resume $(1) || echo --out_dir $(1)`; } && \
-	mkdir -p outputs/report/part1/curriculum/seed$(2) && \
-	cp $(1)/*.json $(1)/metrics.jsonl outputs/report/part1/curriculum/seed$(2)/
+# A run by curriculum in outputs/part1/report-curriculum-NAME: made, gone on with, or left when finished; and shown.
+curriculum = run=outputs/part1/report-curriculum-$(1) && \
+	{ test -f $$run/result.json || $(PY) part1/train.py --curriculum $(2) \
+	`test -f $$run/config.json && echo --resume $$run || echo --out_dir $$run`; } && \
+	mkdir -p outputs/report/part1/curriculum/$(1) && cp $$run/*.json $$run/metrics.jsonl outputs/report/part1/curriculum/$(1)/
 
 gates = rm -rf $(1) && \
 	$(PY) part1/show_gates.py --run outputs/part1/report-curriculum-seed0 --input_length $(2) --out_dir $(1) && \
@@ -64,7 +64,8 @@ look = rm -rf outputs/part2/report-$(1)-$(2) && $(PY) part2/$(1).py --checkpoint
 report: .venv/runtime
 	$(PY) part1/sweep.py --networks lstm
 	$(PY) part1/sweep.py --seeds 0 1 2
-	$(foreach seed,0 1 2 3 4,$(call curriculum,outputs/part1/report-curriculum-seed$(seed),$(seed)) &&) true
+	$(foreach seed,0 1 2 3 4,$(call curriculum,seed$(seed),--one_hot --seed $(seed)) &&) true
+	$(foreach seed,0 1 2,$(call curriculum,scalar-seed$(seed),--data_size 300000 --seed $(seed)) &&) true
 	$(foreach length,10 1000,$(call gates,outputs/part1/report-gates-T$(length),$(length)) &&) true
 	rm -rf outputs/part1/report-benchmark
 	$(PY) part1/benchmark.py --rounds 5 --out_dir outputs/part1/report-benchmark

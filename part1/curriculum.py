@@ -18,7 +18,8 @@ from part1.networks import build
 from part1.palindromes import draw, encode
 
 START = 10  # digits
-SURE = 0.99  # moving average of the batches' accuracy at which the length is doubled
+SURE = 0.99  # moving average of the batches' accuracy above which the length is doubled
+LOST = 0.5  # … and below which it is halved again
 LENGTHEN = 0.57  # share of the sequences, at most, with which it lengthens; the others settle
 MONOTONOUS = 0.75  # share of a batch, when it settles
 WEIGHT_DECAY = 2e-4
@@ -43,7 +44,8 @@ def train(args: argparse.Namespace, script: str, kind: str, say) -> Path:
     Every palindrome is drawn fresh, `data_size` in all. Two phases:
 
     lengthen   batches of one length, 10 at first; it doubles whenever a moving average of the batches' accuracy passes
-               0.99, until the next doubling but one would pass `input_length`, or 57 % of the sequences are used
+               0.99, until the next doubling but one would pass `input_length`, or 57 % of the sequences are used;
+               it is halved when the average falls below 0.5
     settle     batches of five lengths in turn, from 10 to `input_length` by equal factors (to four times the length
                reached, where that is less), three quarters of each monotonous (`palindromes.draw`), while the
                learning rate falls to zero
@@ -121,6 +123,8 @@ def train(args: argparse.Namespace, script: str, kind: str, say) -> Path:
                     at.settle_from = at.batch
                 elif at.sure > SURE:
                     at.length, at.sure = 2 * at.length, 0.9
+                elif at.sure < LOST and at.length > shortest:
+                    at.length, at.sure = at.length // 2, 0.9
             saver.after_step()
         at.best = network.state_dict()
         saver.at_end()

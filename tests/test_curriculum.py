@@ -148,7 +148,23 @@ def test_the_length_doubles_when_the_moving_average_of_the_accuracy_passes_99_pe
     assert (result["length"], result["sequences_until_settling"]) == (40, 87)
 
 
-def test_where_it_is_not_sure_it_stays(tmp_path, drawn, knows):
+def test_where_it_is_lost_it_goes_back_to_half_the_length(tmp_path, drawn, knows):
+    """0.9 · 0.9ⁿ falls below 0.5 after 6 batches; then it is sure of 20 digits once more after 22."""
+    knows(20)
+    folder = TINY.start(tmp_path / "run", *["--input_length", "1000", "--data_size", "200", "--batch_size", "1"])
+    assert lengths(drawn)[:114] == [10] * 43 + [20] * 22 + [40] * 6 + [20] * 22 + [40] * 6 + [20] * 15
+    assert lengths(drawn)[114:119] == [10, 17, 28, 48, 80]
+    assert read_json(folder / "result.json")["length"] == 20
+
+
+def test_ten_digits_are_never_halved(tmp_path, drawn, knows):
+    knows(5)
+    TINY.start(tmp_path / "run", *["--input_length", "40", "--data_size", "200", "--batch_size", "1"])
+    assert lengths(drawn)[:114] == [10] * 114
+
+
+def test_where_it_is_neither_sure_nor_lost_it_stays(tmp_path, drawn, knows, monkeypatch):
+    monkeypatch.setattr(curriculum, "LOST", 0)
     knows(20)
     folder = TINY.start(tmp_path / "run", *["--input_length", "1000", "--data_size", "200", "--batch_size", "1"])
     assert lengths(drawn)[:114] == [10] * 43 + [20] * 22 + [40] * 49
