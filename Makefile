@@ -30,7 +30,7 @@ demo: .venv/runtime
 	@echo "Pictures to open:"
 	@echo "  outputs/part1/$(DEMO)-lstm/curves.png         the LSTM learns to remember the first of ten digits"
 	@echo "  outputs/part2/$(DEMO)-gan/progress.png        the GAN's first four epochs, from noise to strokes"
-	@echo "  outputs/part2/$(DEMO)-walks/walk-9-3-2.png    a walk 9 → 3 → 2 (the pretrained generator, 50 epochs)"
+	@echo "  outputs/part2/$(DEMO)-walks/walk-9-3-2.png    a walk 9 → 3 → 2 (the pretrained generator, 200 epochs)"
 
 test: .venv/dev
 	$(PY) -m pytest
@@ -72,7 +72,7 @@ report: .venv/runtime
 	mkdir -p outputs/report/part1/benchmark && cp outputs/part1/report-benchmark/*.* outputs/report/part1/benchmark/
 	mkdir -p outputs/report/part1 && cd outputs/part1/sweep && cp sweep.csv table.md sweep.png curves.png ../../report/part1/
 	$(PY) part2/compare.py --recipes reference improved
-	$(PY) part2/compare.py --n_epochs 20 --eval_interval 1 --out_dir outputs/part2/levers
+	$(PY) part2/compare.py --n_epochs 20 --eval_interval 5 --out_dir outputs/part2/levers
 	cd outputs/part2 && for file in compare/*.* compare/runs/*/*.json* compare/runs/*/samples.png \
 		levers/*.* levers/runs/*/*.json* levers/runs/*/samples.png; do \
 		mkdir -p ../report/part2/`dirname $$file` && cp $$file ../report/part2/$$file || exit 1; \
@@ -85,7 +85,8 @@ report: .venv/runtime
 	rm -rf outputs/part2/report-benchmark
 	$(PY) part2/benchmark.py --out_dir outputs/part2/report-benchmark
 	mkdir -p outputs/report/part2/benchmark && cp outputs/part2/report-benchmark/*.* outputs/report/part2/benchmark/
-	mkdir -p outputs/pretrained/generator && cp outputs/part2/compare/runs/improved-seed0/*.json outputs/pretrained/generator/
+	rm -rf outputs/pretrained/generator && mkdir outputs/pretrained/generator && \
+	cp outputs/part2/compare/runs/improved-seed0/*.json outputs/pretrained/generator/
 	$(PY) -c 'from pathlib import Path; from part2.networks import export_generator; \
 	export_generator(Path("outputs/part2/compare/runs/improved-seed0/checkpoint.pt"), \
 	Path("outputs/pretrained/generator/checkpoint.pt"))'

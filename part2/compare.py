@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
+from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image
 
 from common import cli
@@ -32,11 +33,12 @@ from common.figures import STYLES, new_figure, save_figure, save_picture, tile
 from common.files import read_json, write_csv, write_whole
 from common.runs import OUTPUTS, read_metrics
 from common.sweeps import run_all
-from part2.evaluate import SPLITS, sample
+from part2.evaluate import SPLITS, Judge, floor, real_images, sample
 from part2.networks import load_generator
 from part2.recipes import RECIPES
 
 SHOWN = 16  # samples of each recipe
+REAL = "real training images"
 COLUMNS = {
     "frechet": "Fréchet",
     "frechet_autoencoder": "Fréchet (autoencoder)",
@@ -84,8 +86,8 @@ def seconds_until(rows: list[dict], frechet: float) -> list[float]:
     return [min(times) for times in by_seed.values()]
 
 
-def to_table(rows: list[dict]) -> str:
-    """Markdown: the last measurement, its mean over seeds and in brackets lowest and highest.
+def to_table(rows: list[dict], real: dict[str, float]) -> str:
+    """Markdown: the last measurement, its mean over seeds and in brackets lowest and highest; at the end the floor.
 
     The last column: seconds until the mean Fréchet distance at which the reference recipe ends is reached.
     """
@@ -93,22 +95,27 @@ def to_table(rows: list[dict]) -> str:
     goal = mean(row["frechet"] for row in last["reference"]) if "reference" in last else None
     header = ["recipe", "seeds", "epochs", *COLUMNS.values(), "a digit's share", "seconds to the reference's end"]
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
-    for recipe, ends in last.items():
-        cells = [recipe, str(len(ends)), str(ends[0]["epoch"])]
-        for column in COLUMNS:
-            values = [row[column] for row in ends]
-            digits = 1 if column.startswith("frechet") and mean(values) >= 10 else 2
-            spread = f" ({min(values):.{digits}f}–{max(values):.{digits}f})" if len(values) > 1 else ""
-            cells.append(f"{mean(values):.{digits}f}{spread}")
-        shares = [row[f"share_{digit}"] for row in ends for digit in range(10)]
-        cells.append(f"{100 * min(shares):.1f}–{100 * max(shares):.1f} %")
+    for recipe, ends in (last | {REAL: [real]}).items():
+        about = [recipe, str(len(ends)), str(ends[0]["epoch"])] if recipe != REAL else [REAL, "", ""]
         times = seconds_until([row for row in rows if row["recipe"] == recipe], goal) if goal else []
-        cells.append(f"{mean(times):,.0f}" if times and max(times) < float("inf") else "")
-        lines.append("| " + " | ".join(cells) + " |")
+        seconds = f"{mean(times):,.0f}" if times and max(times) < float("inf") else ""
+        lines.append("| " + " | ".join([*about, *figures(ends), seconds]) + " |")
     return "\n".join(lines) + "\n"
 
 
-def draw_quality(rows: list[dict], path: Path) -> None:
+def figures(ends: list[dict]) -> list[str]:
+    """The cells of a row of the table, from the last measurement of each seed."""
+    cells = []
+    for column in COLUMNS:
+        values = [row[column] for row in ends]
+        digits = 1 if column.startswith("frechet") and mean(values) >= 10 else 2
+        spread = f" ({min(values):.{digits}f}–{max(values):.{digits}f})" if len(values) > 1 else ""
+        cells.append(f"{mean(values):.{digits}f}{spread}")
+    shares = [row[f"share_{digit}"] for row in ends for digit in range(10)]
+    return [*cells, f"{100 * min(shares):.1f}–{100 * max(shares):.1f} %"]
+
+
+def draw_quality(rows: list[dict], real: dict[str, float], path: Path) -> None:
     """The Fréchet distance over epochs and over time (a line a recipe, mean and range over seeds), and at the end."""
     figure = new_figure(10, 4)
     over_epochs, over_time, end = figure.subplots(1, 3, width_ratios=(1, 1, 1.1))
@@ -131,6 +138,10 @@ def draw_quality(rows: list[dict], path: Path) -> None:
         axes.set_xscale("log")
         axes.set_xlabel(label)
         axes.set_ylabel("Fréchet distance")
+        axes.axhline(real["frechet"], color="0.3", linewidth=0.8)
+        axes.annotate(
+            "real images", (0.02, real["frechet"]), (0, 3), ("axes fraction", "data"), "offset points", fontsize=8
+        )
         if set(last) & {"reference", "improved"}:
             axes.legend(frameon=False, fontsize=8)
     for place, (recipe, ends) in enumerate(last.items()):
@@ -139,8 +150,13 @@ def draw_quality(rows: list[dict], path: Path) -> None:
     end.set_yticks(range(len(last)), [name.replace("_", " ") for name in last], fontsize=8)
     end.invert_yaxis()
     end.set_xlabel(f"Fréchet distance after {max(row['epoch'] for row in rows)} epochs")
+    end.axvline(real["frechet"], color="0.3", linewidth=0.8)
     for axes in (over_epochs, over_time, end):
         (axes.set_xscale if axes is end else axes.set_yscale)("log")
+        for scale in (axes.xaxis,) if axes is end else (axes.xaxis, axes.yaxis):
+            scale.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            scale.set_major_formatter("{x:g}")
+            scale.set_minor_formatter(NullFormatter())
         axes.grid(color="0.9", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
     save_figure(figure, path)
@@ -179,10 +195,11 @@ def compare(args: argparse.Namespace) -> None:
     run_all("part2/train_gan.py", args.out_dir, runs, args.jobs, alike)
     finished = finished_runs(args.out_dir / "runs")
     rows = [row for key, folder in finished.items() for row in collect(folder, *key)]
-    table = to_table(rows)
-    write_csv(args.out_dir / "compare.csv", rows)
+    real = floor(Judge(args.eval_split, torch.device("cpu")), real_images(args.eval_split)[1], seed=0)
+    table = to_table(rows, real)
+    write_csv(args.out_dir / "compare.csv", [*rows, dict.fromkeys(rows[0], "") | {"recipe": REAL} | real])
     write_whole(args.out_dir / "table.md", table)
-    draw_quality(rows, args.out_dir / "compare.png")
+    draw_quality(rows, real, args.out_dir / "compare.png")
     draw_samples(finished, args.out_dir / "samples.png")
     print(f"{table}\npictures: {args.out_dir / 'compare.png'} and samples.png")
 

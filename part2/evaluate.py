@@ -97,6 +97,15 @@ def sample(generator: Generator, seed: int, n: int) -> torch.Tensor:
     return torch.cat([generator(part) for part in z.split(1000)])
 
 
+def floor(judge: Judge, training: torch.Tensor, seed: int) -> dict[str, float]:
+    """The figures of as many training images (n, 1, 28, 28): what a perfect generator would get.
+
+    Drawn at random: MNIST's order alternates between writers, so that every sixth image is another distribution.
+    """
+    drawn = torch.randperm(len(training), generator=seeds.generator(seed, "real"))[:SAMPLES]
+    return judge(training[drawn.to(training.device)])
+
+
 def memorised(images: torch.Tensor, real: torch.Tensor, training: torch.Tensor) -> dict[str, float]:
     """How near images come to the training images (n, 1, 28, 28), in pixels, beside how near real new ones come.
 
@@ -133,18 +142,16 @@ def evaluate(args: argparse.Namespace) -> Path:
     real, training = real_images(args.split)
     real, training = real.to(args.device), training.to(args.device)
     print(f"generator: {source}\n{SAMPLES:,} of its images beside MNIST's {len(real):,} {args.split} images")
-    # Drawn at random: MNIST's order alternates between writers, so that every sixth image is another distribution.
-    drawn = torch.randperm(len(training), generator=seeds.generator(args.seed, "real"))[:SAMPLES]
-    figures, floor = judge(images), judge(training[drawn.to(args.device)])
+    figures, of_real = judge(images), floor(judge, training, args.seed)
     print(f"{'':24} {'generated':>10} {'real, from training':>20}")
     for name, value in figures.items():
-        print(f"{name:24} {value:10.3f} {floor[name]:20.3f}")
+        print(f"{name:24} {value:10.3f} {of_real[name]:20.3f}")
     near = memorised(images, real, training)
     print(f"{'':24} {'generated':>10} {f'real, from {args.split}':>20}")
     print(f"{'nearest training image':24} {near['distance']:10.3f} {near['distance_real']:20.3f}")
     print(f"{'too near to one':24} {near['too_near']:10.3f} {0.01:20.3f}")
     draw_neighbours(images[:SHOWN], training, run.folder / "neighbours.png")
-    run.finish({"checkpoint": str(source), "generated": figures, "real": floor, "memorised": near})
+    run.finish({"checkpoint": str(source), "generated": figures, "real": of_real, "memorised": near})
     print(f"picture: {run.folder / 'neighbours.png'}")
     return run.folder
 

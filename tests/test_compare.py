@@ -19,11 +19,15 @@ from part2.compare import at_the_end, collect, compare, draw_quality, finished_r
 from part2.networks import Generator
 
 
+def figures_of(frechet: float) -> dict:
+    figures = {"frechet": frechet, "frechet_autoencoder": frechet / 10, "score": 5.0, "confident": 0.5}
+    figures |= dict.fromkeys(("precision", "recall", "density", "coverage"), 0.5)
+    return figures | {f"share_{digit}": 0.055 + digit / 100 for digit in range(10)}
+
+
 def measured(epoch: int, seconds: float, frechet: float) -> dict:
     row = {"epoch": epoch, "batch": 4 * epoch, "seconds": seconds, "generator_loss": 1.0, "discriminator_loss": 1.0}
-    row |= {"accuracy_real": 0.5, "accuracy_fake": 0.5, "frechet": frechet, "frechet_autoencoder": frechet / 10}
-    row |= dict.fromkeys(("precision", "recall", "density", "coverage"), 0.5) | {"score": 5.0, "confident": 0.5}
-    return row | {f"share_{digit}": 0.055 + digit / 100 for digit in range(10)}
+    return row | {"accuracy_real": 0.5, "accuracy_fake": 0.5} | figures_of(frechet)
 
 
 def leave_run(folder: Path, recipe: str, seed: int, frechets: list[float], arguments: dict | None = None) -> None:
@@ -66,7 +70,12 @@ def started(monkeypatch):
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(common.sweeps.subprocess, "run", start)
+    monkeypatch.setattr(part2.compare, "Judge", lambda split, device: None)
+    monkeypatch.setattr(part2.compare, "floor", lambda judge, training, seed: figures_of(2.0))
     return starts
+
+
+REAL = figures_of(2.0)
 
 
 def test_rows_are_the_measurements_of_the_run(three_runs):
@@ -96,16 +105,17 @@ def test_the_end_and_the_time_to_it_by_hand(three_runs):
 
 
 def test_the_table_shows_mean_range_and_time(three_runs):
-    lines = to_table(all_rows(three_runs)).splitlines()
-    reference, improved = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:])
+    lines = to_table(all_rows(three_runs), REAL).splitlines()
+    reference, improved, real = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:])
     assert reference[:4] == ["reference", "2", "4", "250.0 (200.0–300.0)"] and reference[-1] == ""
     assert improved[:4] == ["improved", "1", "4", "7.00"] and improved[-2:] == ["5.5–14.5 %", "20"]
+    assert real[:5] == ["real training images", "", "", "2.00", "0.20"] and real[-2:] == ["5.5–14.5 %", ""]
     assert len({line.count("|") for line in lines}) == 1
 
 
 def test_without_the_reference_there_is_no_time_to_it(three_runs):
     rows = [row for row in all_rows(three_runs) if row["recipe"] == "improved"]
-    assert to_table(rows).splitlines()[-1].endswith("|  |")
+    assert to_table(rows, REAL).splitlines()[-2].endswith("|  |")
 
 
 def test_it_starts_each_run_once_and_writes_table_and_pictures(started, tmp_path, capsys):
@@ -119,7 +129,8 @@ def test_it_starts_each_run_once_and_writes_table_and_pictures(started, tmp_path
         ("reference", "3"),
     ]
     assert {start["--n_epochs"] for start in started} == {"4"}
-    assert len(list(csv.DictReader((tmp_path / "compare.csv").open(encoding="utf-8")))) == 8
+    table = list(csv.DictReader((tmp_path / "compare.csv").open(encoding="utf-8")))
+    assert len(table) == 9 and table[-1]["recipe"] == "real training images" and table[-1]["frechet"] == "2.0"
     assert (tmp_path / "table.md").read_text() in capsys.readouterr().out
     for name in ("compare.png", "samples.png"):
         with Image.open(tmp_path / name) as picture:
@@ -151,7 +162,7 @@ def test_a_run_that_fails_ends_the_comparison_and_names_its_log(monkeypatch, tmp
 @pytest.mark.parametrize("one", [["reference"], ["improved"], ["improved_unpaired"]])
 def test_one_recipe_alone_can_be_drawn(one, three_runs, tmp_path):
     rows = [{**row, "recipe": one[0]} for row in all_rows(three_runs) if row["recipe"] == "reference"]
-    draw_quality(rows, tmp_path / "one.png")
+    draw_quality(rows, REAL, tmp_path / "one.png")
     assert (tmp_path / "one.png").stat().st_size > 10_000
 
 
