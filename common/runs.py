@@ -265,9 +265,12 @@ def _free_name(folder: Path) -> Path:
 
 
 def _arguments(args: argparse.Namespace) -> dict:
-    """The arguments as JSON can hold them: paths and devices as text. Where the run lies is not one of its settings."""
+    """The arguments as JSON can hold them: paths and devices as text, paths inside the project as seen from its root."""
     plain = (str, int, float, bool, list, type(None))
     settings = {name: value for name, value in vars(args).items() if name != "resume"}
+    for name, value in settings.items():
+        if isinstance(value, Path) and value.is_relative_to(ROOT):
+            settings[name] = value.relative_to(ROOT)
     return {name: value if isinstance(value, plain) else str(value) for name, value in settings.items()}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import common.runs
 from common import runs
 from common.cli import UserError
 from common.files import read_json, write_json
@@ -37,6 +38,12 @@ def test_a_new_run_writes_down_how_it_was_started(tmp_path):
     assert config["arguments"] == {"out_dir": str(run.folder), "device": "cpu", "rate": 0.5}
     assert config["packages"]["torch"] == torch.__version__
     assert {"commit", "python", "platform", "device", "threads", "started"} < config.keys()
+
+
+def test_a_path_inside_the_project_is_written_down_as_seen_from_its_root(tmp_path, monkeypatch):
+    monkeypatch.setattr(common.runs, "ROOT", tmp_path)
+    run = start(tmp_path / "outputs" / "part1" / "a")
+    assert read_json(run.folder / "config.json")["arguments"]["out_dir"] == str(Path("outputs/part1/a"))
 
 
 def test_a_folder_that_holds_a_run_is_refused_and_left_alone(tmp_path):
