@@ -265,7 +265,7 @@ def _free_name(folder: Path) -> Path:
 
 
 def _arguments(args: argparse.Namespace) -> dict:
-    """The arguments as JSON can hold them: paths and devices as text, paths inside the project as seen from its root."""
+    """The arguments as JSON can hold them: devices and paths as text, those in the project as seen from its root."""
     plain = (str, int, float, bool, list, type(None))
     settings = {name: value for name, value in vars(args).items() if name != "resume"}
     for name, value in settings.items():
