@@ -92,7 +92,7 @@ def add_shared_flags(parser: argparse.ArgumentParser) -> None:
     """--seed, --device and --out_dir, alike in every script that makes a run."""
     parser.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, help="same seed, same machine: same bits")
     parser.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--out_dir", type=Path, help="the run's folder; if not given, a new one under outputs/")
+    parser.add_argument("--out_dir", type=Path, help="the run's folder; if not given, a new one in outputs/")
 
 
 def add_training_flags(parser: argparse.ArgumentParser) -> None:
@@ -115,13 +115,17 @@ def use_deterministic_algorithms() -> None:
 def call(main: Callable[[], None]) -> None:
     """Call a script's `main`: an error that is the user's or the machine's becomes one line and an exit status.
 
-    2 for bad input (UserError), 1 for a disk or a memory that does not suffice, 130 for Ctrl-C.
+    2 for bad input (UserError), 1 for a disk or a memory that does not suffice, 130 for Ctrl-C; 1 and no line where
+    whoever reads the output has closed it, as `| head` does.
     """
     sys.stdout.reconfigure(line_buffering=True)  # a log file shows each line at once
     try:
         main()
     except UserError as error:
         message, status = str(error), error.status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it exits
+        sys.exit(1)
     except OSError as error:
         message, status = f"{error.filename or 'a file'}: {error.strerror or error}", 1
     except (MemoryError, RuntimeError) as error:  # PyTorch and NumPy say it in several ways

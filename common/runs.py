@@ -40,7 +40,7 @@ NOTHING_LOGGED = {"bytes": 0, "sha256": hashlib.sha256(b"").hexdigest()}
 class Run:
     """One run's folder, held by this process alone until the process ends.
 
-    Of several processes under torchrun only the first writes; in the others all methods do nothing.
+    Of several processes under torchrun only the first writes.
     """
 
     def __init__(self, folder: Path, tensorboard: bool = False):
@@ -208,9 +208,11 @@ def parse(parser: argparse.ArgumentParser, argv: list[str] | None, script: str, 
     config = read_json(folder / "config.json")
     if config.get("script") != script:
         raise UserError(f"--resume {folder}: is a run of {config.get('script')}, not of {script}")
-    before = config["arguments"]
+    if args.out_dir is not None:
+        raise UserError(f"--out_dir {args.out_dir}: not with --resume; a run goes on in its own folder")
+    before = _arguments(parser.parse_args([])) | config["arguments"]  # a flag newer than the run had its default
     resume = args.resume
-    parser.set_defaults(**before)
+    parser.set_defaults(**config["arguments"])
     args = parser.parse_args(argv)
     args.processes, args.resume, args.out_dir = distributed.PROCESSES, resume, folder
     torch.set_num_threads(config["threads"])  # another number would add up in another order
@@ -269,8 +271,8 @@ def _arguments(args: argparse.Namespace) -> dict:
     plain = (str, int, float, bool, list, type(None))
     settings = {name: value for name, value in vars(args).items() if name != "resume"}
     for name, value in settings.items():
-        if isinstance(value, Path) and value.is_relative_to(ROOT):
-            settings[name] = value.relative_to(ROOT)
+        if isinstance(value, Path) and value.absolute().is_relative_to(ROOT):
+            settings[name] = value.absolute().relative_to(ROOT)
     return {name: value if isinstance(value, plain) else str(value) for name, value in settings.items()}
 
 

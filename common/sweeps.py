@@ -32,8 +32,8 @@ def run_all(script: str, out_dir: Path, runs: dict[str, list[str]], jobs: int, a
     for path in folder.glob("*/config.json"):
         arguments = read_json(path)["arguments"]
         for name, value in alike.items():
-            if arguments[name] != value:
-                raise cli.UserError(f"--{name} {value}: {path.parent} had {arguments[name]}; name another --out_dir")
+            if (had := arguments.get(name)) != value:
+                raise cli.UserError(f"--{name} {value}: {path.parent} had {had}; name another --out_dir")
     shared = [word for name, value in alike.items() for word in (f"--{name}", str(value))]
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with lock, ThreadPoolExecutor(jobs) as pool:
@@ -57,4 +57,4 @@ def _run(script: str, folder: Path, flags: list[str], threads: int) -> None:
     with log.open("a") as output:
         process = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False)
     if process.returncode:
-        raise cli.UserError(f"{folder.name} ended with exit status {process.returncode}; see {log}")
+        raise cli.UserError(f"{folder.name} ended with exit status {process.returncode}; see {log}", status=1)

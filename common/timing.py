@@ -6,9 +6,11 @@ from collections.abc import Callable
 import torch
 
 
-def take_turns(steps: dict[str, Callable[[], None]], rounds: int, seconds: float) -> dict[str, list[float]]:
+def take_turns(
+    steps: dict[str, Callable[[], None]], rounds: int, seconds: float, device: torch.device
+) -> dict[str, list[float]]:
     """Seconds a step, for each name a figure a round. A turn lasts about `seconds`."""
-    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+    wait = (lambda: torch.cuda.synchronize(device)) if device.type == "cuda" else lambda: None
     times = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():

@@ -26,7 +26,7 @@ from common.figures import STYLES, new_figure, save_figure
 from common.files import write_csv
 from common.runs import Run
 from common.timing import take_turns
-from part1.lstm import LSTM, SPARE
+from part1.lstm import LSTM
 from part1.networks import TorchLSTM
 from part1.palindromes import MAX_INPUT_LENGTH, NUM_CLASSES
 
@@ -109,7 +109,6 @@ def products(x: torch.Tensor, hidden: int, backward: bool) -> Callable[[], None]
 def kept_for_backward(network: nn.Module, length: int, batch_size: int) -> int:
     """Bytes that a forward pass over `length` steps keeps for the way back, parameters aside."""
     kept = {}
-    SPARE.clear()  # a spare buffer would be longer than what is kept
     parameters = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
@@ -139,7 +138,7 @@ def benchmark(args: argparse.Namespace) -> Path:
         for kind, make in (("training step", training_step), ("forward pass", forward_pass)):
             steps = {name: make(network.to(args.device), x, targets) for name, network in networks.items()}
             steps[FLOOR] = products(x, args.num_hidden, kind == "training step")
-            times = take_turns(steps, args.rounds, args.turn)
+            times = take_turns(steps, args.rounds, args.turn, args.device)
             for name in steps:
                 ratios = sorted(y / t for y, t in zip(times[YARDSTICK], times[name], strict=True))
                 speed = f"{median(ratios):.3f}"
@@ -204,7 +203,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--batch_size", type=cli.whole(1), default=128, help="sequences in a batch")
     add("--num_hidden", type=cli.whole(1, 4096), default=128, help="units in h (and c)")
     cli.add_shared_flags(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.lengths = sorted(set(args.lengths))
+    return args
 
 
 def main() -> None:

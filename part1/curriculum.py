@@ -80,6 +80,7 @@ def train(args: argparse.Namespace, script: str, kind: str, say) -> Path:
                 length = round(shortest * (longest / shortest) ** ((at.batch - at.settle_from) % 5 / 4))
                 monotonous = round(MONOTONOUS * whole_batch)
             digits = draw(whole_batch, length, rng, held_out=False, monotonous=monotonous)
+            # The monotonous ones stand first; of several processes each gets its part of them.
             digits = digits[distributed.share(torch.randperm(whole_batch, generator=torch.Generator().manual_seed(0)))]
             digits = digits.to(device)
             inputs, targets = digits[:, :-1], digits[:, -1].long()

@@ -5,7 +5,8 @@
 
 Prints a table and writes nothing. The palindromes were never trained on: `palindromes.draw` holds them out from a
 curriculum, and of a run of epochs those of its own length that it trained on are left out. 10,000 palindromes up to
-length 1,000, then 1,000 up to 10,000, then 100.
+length 1,000, then 1,000 up to 10,000, then 100; drawn one by one, so that below length 10, where few exist, most come
+more than once.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from torch import nn
 from common import cli, seeds
 from common.files import read_json
 from part1.networks import load_network
-from part1.palindromes import MAX_INPUT_LENGTH, PalindromeDataset, draw, encode
+from part1.palindromes import MAX_INPUT_LENGTH, PalindromeDataset, draw, encode, split
 
 LENGTHS = (10, 30, 100, 300, 1_000, 2_000, 10_000, 100_000)
 length = cli.whole(4, MAX_INPUT_LENGTH)
@@ -67,7 +68,8 @@ def training_digits(arguments: dict) -> torch.Tensor | None:
         return None
     rng = np.random.default_rng(seeds.stream_seed(arguments["seed"], "palindromes"))
     dataset = PalindromeDataset(arguments["input_length"], arguments["data_size"], rng)
-    return dataset.digits[: int(len(dataset) * arguments["portion_train"])]
+    training, _, _ = split(len(dataset), arguments["portion_train"])
+    return dataset.digits[training]
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

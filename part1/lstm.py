@@ -146,7 +146,7 @@ class ThroughTime(torch.autograd.Function):
 
         i, f, s, o = (each(block) for block in Y.chunk(4, dim=1))
         before = each(Z), each(Y), i, f, s, o, each(G), each(C), each(U)
-        minus_1, minus_2 = x.new_tensor(-1.0), x.new_tensor(-2.0)
+        minus_1, minus_2 = x.new_full((), -1.0), x.new_full((), -2.0)
         for t, z, y, i, f, s, o, g2, c2_before, u, c2, h in zip(range(time), *before, each(C, 1), each(H, 1)):  # noqa: B905
             if not keep:
                 X[0] = x[:, t].T
@@ -204,15 +204,16 @@ SPARE = []  # the buffer last used, if no graph needs it any more
 
 
 def borrow(like: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """Uninitialised memory that goes to SPARE when the last one who needs it, be it a graph, lets go of it.
+    """Uninitialised memory that goes to SPARE when the last tensor in it, be it in a graph, is gone.
 
     Fresh memory costs page faults, for long sequences more than the arithmetic. (CUDA's allocator does this by itself.)
     """
-    size = math.prod(shape)
-    buffer = SPARE.pop() if SPARE else like[:0]
-    if buffer.numel() < size or (buffer.dtype, buffer.device) != (like.dtype, like.device):
-        buffer = like.new_empty(size)
-    borrowed = buffer[:size].view(shape)
-    if like.device.type == "cpu" and not buffer.is_inference():
-        weakref.finalize(borrowed, SPARE.__setitem__, slice(None), [buffer]).atexit = False
-    return borrowed
+    if like.device.type != "cpu":
+        return like.new_empty(shape)
+    size = math.prod(shape) * like.element_size()
+    buffer = SPARE.pop() if SPARE else torch.empty(0, dtype=torch.uint8)
+    if len(buffer) < size:
+        buffer = torch.empty(size, dtype=torch.uint8)
+    lent = buffer.numpy()[:size]  # the storage of a tensor made from it holds on to it
+    weakref.finalize(lent, SPARE.__setitem__, slice(None), [buffer]).atexit = False
+    return torch.from_numpy(lent).view(like.dtype).view(shape)

@@ -81,7 +81,8 @@ def build(args: argparse.Namespace) -> tuple[nn.Module, dict]:
 
 
 def load_network(path: Path) -> nn.Module:
-    """The trained network that a checkpoint of Part 1 holds, at its best epoch by validation, in eval mode.
+    """The trained network that a checkpoint of Part 1 holds, in eval mode: at its best epoch by validation, or at
+    the end of its curriculum.
 
     It reads what `palindromes.encode(digits, network.encoding)` makes of digits. UserError if the file holds none.
     """

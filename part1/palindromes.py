@@ -7,13 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import Dataset
 
+from common.cli import UserError
+
 NUM_CLASSES = 10  # the digits
 MAX_INPUT_LENGTH = 100_000
-
-
-def number_of_palindromes(input_length: int) -> int:
-    """How many palindromes of `input_length + 1` digits exist: 10^ceil((input_length + 1) / 2), leading zeros too."""
-    return 10 ** math.ceil((input_length + 1) / 2)
 
 
 class PalindromeDataset(Dataset):
@@ -60,6 +57,18 @@ class PalindromeDataset(Dataset):
         return digits[..., :-1], digits[..., -1].long()
 
 
+def split(n: int, portion_train: float) -> tuple[slice, slice, slice]:
+    """Training, validation and test part of n sequences: `portion_train` of them, and the rest in halves."""
+    n_train = int(n * portion_train)
+    n_validation = (n - n_train) // 2
+    if n_train < 1 or n_validation < 1:
+        raise UserError(
+            f"--portion_train {portion_train}: of {n} palindromes {n_train} would train and {n_validation} validate; "
+            "each needs at least one"
+        )
+    return slice(n_train), slice(n_train, n_train + n_validation), slice(n_train + n_validation, n)
+
+
 def draw(n: int, input_length: int, rng: np.random.Generator, held_out: bool, monotonous: int = 0) -> torch.Tensor:
     """n random palindromes as they come, digits uint8 (n, input_length + 1): for training, or held out from it.
 
@@ -67,8 +76,8 @@ def draw(n: int, input_length: int, rng: np.random.Generator, held_out: bool, mo
     if Σ k·d(k) is a multiple of ten. So what is trained on and what is tested on never meet, however much is drawn. A
     palindrome on the wrong side is moved to the right one by its third digit; hence input_length ≥ 4.
 
-    The first `monotonous` of them have but one to three different digits after the first: long runs and odd mixtures,
-    which uniform digits hardly ever bring.
+    The first `monotonous` of them have but one to three different digits after the first (the third, if it was moved,
+    may be another): long runs and odd mixtures, which uniform digits hardly ever bring.
     """
     if input_length < 4:
         raise ValueError(f"input_length {input_length} is below 4: too short to hold any out")

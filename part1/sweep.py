@@ -50,7 +50,8 @@ def finished_runs(folder: Path) -> dict[tuple[str, int, int], Path]:
     runs = {}
     for path in folder.glob("*/result.json"):
         network, arguments = path.parent.name.split("-")[0], read_json(path.with_name("config.json"))["arguments"]
-        runs[network, arguments["input_length"], arguments["seed"]] = path.parent
+        if network in NETWORKS:
+            runs[network, arguments["input_length"], arguments["seed"]] = path.parent
     order = list(NETWORKS)
     return dict(sorted(runs.items(), key=lambda run: (order.index(run[0][0]), *run[0][1:])))
 
@@ -113,17 +114,22 @@ def draw_lengths(rows: list[dict], lengths: list[int], path: Path) -> None:
         draw_points(cost, of_it, "sequences_until_perfect", style, None, marker="o" if base == network else "^")
     for axes, title in ((recipe, "trained at each length,\nby the assignment's recipe"), (curriculum, "by curriculum")):
         axes.axhline(0.1, color="0.5", linewidth=0.8)
-        axes.annotate("chance", (0.02, 0.115), xycoords=("axes fraction", "data"), fontsize=8, color="0.3")
+        axes.annotate("chance", (0.02, 0.045), xycoords=("axes fraction", "data"), fontsize=8, color="0.3")
         axes.set_title(title, fontsize=10)
         axes.set_ylabel("test accuracy")
         axes.set_ylim(0, 1.04)
     cost.set_title("training sequences until 1.0\n(○ recipe, △ curriculum)", fontsize=10)
     if any(row["sequences_until_perfect"] for row in rows):
         cost.set_yscale("log")
-    for axes in (recipe, curriculum, cost):
-        shown = [5, 10, 15, 30] if axes is recipe else [10, 100, 1000]
+    anew = [row for row in rows if row["network"] in RECIPES]
+    for axes, its in ((recipe, anew), (curriculum, [row for row in rows if row not in anew]), (cost, rows)):
+        own = sorted({row["input_length"] for row in its}) or lengths
+        shown = []  # from the longest down, none so near the one before that their labels would meet
+        for length in reversed(own):
+            if not shown or length * (own[-1] / own[0]) ** 0.15 <= shown[-1]:
+                shown.append(length)
         axes.set_xscale("log")
-        axes.set_xlim(lengths[0] / 1.2, (max(lengths) if axes is not recipe else 30) * 1.2)
+        axes.set_xlim(own[0] / 1.2, own[-1] * 1.2)
         axes.set_xticks(shown, [f"{length:,}" for length in shown])
         axes.minorticks_off()
         axes.set_xlabel("input length (digits)")

@@ -7,7 +7,8 @@
 
 Writes a folder outputs/part1/MODEL-TN-seedN-TIME with curves.png (loss and accuracy over epochs), metrics.jsonl,
 checkpoint.pt (the best epoch by validation, and all that --resume needs) and result.json (test accuracy, read once, and
-the accuracy at other --lengths).
+the accuracy at other --lengths). A curriculum has neither epochs nor validation: its folder is MODEL-curriculum-TN-…,
+its network the last one, its result the accuracy at --lengths.
 """
 
 import argparse
@@ -32,22 +33,10 @@ from common.saving import Saver, check_finite
 from part1 import curriculum
 from part1.evaluate import LENGTHS, evaluate, length, report
 from part1.networks import INITS, NETWORKS, build
-from part1.palindromes import MAX_INPUT_LENGTH, PalindromeDataset, encode
+from part1.palindromes import MAX_INPUT_LENGTH, PalindromeDataset, encode, split
 
 SCRIPT = "part1/train.py"
 KIND = "palindrome network"
-
-
-def split(n: int, portion_train: float) -> tuple[slice, slice, slice]:
-    """Training, validation and test part of n sequences: `portion_train` of them, and the rest in halves."""
-    n_train = int(n * portion_train)
-    n_validation = (n - n_train) // 2
-    if n_train < 1 or n_validation < 1:
-        raise cli.UserError(
-            f"--portion_train {portion_train}: of {n} palindromes {n_train} would train and {n_validation} validate; "
-            "each needs at least one"
-        )
-    return slice(n_train), slice(n_train, n_train + n_validation), slice(n_train + n_validation, n)
 
 
 @dataclass
@@ -199,7 +188,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--plain", action="store_true", help="the LSTM's plain loop instead of the fast form: same numbers, slower")
     add("--num_hidden", type=cli.whole(1, 4096), default=128, help="units in h (and c)")
     add("--init", choices=INITS, default="memory", help="initial weights; uniform: PyTorch's, normal: the reference's")
-    add("--max_epoch", type=cli.whole(1), default=100, help="passes over the training data, at most")
+    add("--max_epoch", type=cli.whole(1), default=100, help="passes over the training data, at most (curriculum: none)")
     add("--patience", type=cli.whole(1), default=20, help="stop after so many epochs in a row with validation at 1.0")
     add("--batch_size", type=cli.whole(1), default=128, help="sequences in a batch, of each process (curriculum: 64)")
     add("--learning_rate", type=cli.real(0), default=1e-3, help="of RMSprop; a tenth of it from epoch 101 on")
@@ -220,6 +209,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--resume {args.out_dir}: this curriculum is finished, and is not prolonged; start another")
     args.one_hot = args.one_hot or args.input_dim == 10
     args.input_dim = 10 if args.one_hot else 1
+    if args.plain and args.model != "lstm":
+        parser.error(f"--plain is a form of the LSTM; --model {args.model} has one form only")
     if args.one_hot and args.raw_digits:
         parser.error("--raw_digits goes with one scalar a digit, not with --one_hot or --input_dim 10")
     return args

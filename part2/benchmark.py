@@ -168,10 +168,11 @@ def contestants(batch_size: int, device: torch.device) -> dict[str, Callable]:
 
 def benchmark(args: argparse.Namespace) -> Path:
     """Time all contestants; returns the folder."""
+    steps = contestants(args.batch_size, args.device)
     run = Run.create(args, "part2/benchmark.py", "part2/benchmark")
     print(f"batch {args.batch_size}, {torch.get_num_threads()} threads; {run.folder}")
     torch.manual_seed(args.seed)  # the order of the images and the noise, which no time depends on
-    times = take_turns(contestants(args.batch_size, args.device), args.rounds, args.turn)
+    times = take_turns(steps, args.rounds, args.turn, args.device)
     rows = []
     for name, own in times.items():
         ratios = sorted(y / t for y, t in zip(times[YARDSTICK], own, strict=True))

@@ -59,7 +59,8 @@ def finished_runs(folder: Path) -> dict[tuple[str, int], Path]:
     runs = {}
     for path in folder.glob("*/result.json"):
         arguments = read_json(path.with_name("config.json"))["arguments"]
-        runs[arguments["recipe"], arguments["seed"]] = path.parent
+        if arguments.get("recipe") in RECIPES:
+            runs[arguments["recipe"], arguments["seed"]] = path.parent
     order = list(RECIPES)
     return dict(sorted(runs.items(), key=lambda run: (order.index(run[0][0]), run[0][1])))
 

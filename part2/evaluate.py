@@ -15,6 +15,7 @@ Whoever chooses settings does so with --split validation, the last 10,000 traini
 import argparse
 import hashlib
 import sys
+from functools import cached_property
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -67,10 +68,12 @@ class Judge:
                 raise cli.UserError(f"{path}: is not the one that all figures were measured with; git checkout -- it")
         self.device = device
         self.real, _ = real_images(split)
-        self.seen = {}
-        for suffix in self.extractors:
-            features = self.features(self.real, suffix)
-            self.seen[suffix] = features, radii(features)
+
+    @cached_property
+    def seen(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """The real images' features and their radii."""
+        features = {suffix: self.features(self.real, suffix) for suffix in self.extractors}
+        return {suffix: (points, radii(points)) for suffix, points in features.items()}
 
     @torch.no_grad()
     def features(self, images: torch.Tensor, suffix: str) -> torch.Tensor:
@@ -136,8 +139,8 @@ def evaluate(args: argparse.Namespace) -> Path:
     """Measure one generator; returns the folder."""
     source = find_generator(args.checkpoint)
     generator = load_generator(source).to(args.device)
-    run = Run.create(args, "part2/evaluate.py", f"part2/evaluate-seed{args.seed}")
     judge = Judge(args.split, args.device)
+    run = Run.create(args, "part2/evaluate.py", f"part2/evaluate-seed{args.seed}")
     images = sample(generator, args.seed, SAMPLES)
     real, training = real_images(args.split)
     real, training = real.to(args.device), training.to(args.device)

@@ -41,7 +41,7 @@ class Recipe:
         return torch.optim.Adam(network.parameters(), learning_rate, betas=self.betas, fused=True)
 
     def rate(self, epoch: float) -> float:
-        """The learning rate at a (broken) number of epochs done, as a part of the first one. It needs no last epoch."""
+        """The learning rate after so many epochs, whole or not, as a part of the first one. It needs no last epoch."""
         return 1 / (1 + epoch / self.halving) if self.halving else 1.0
 
 

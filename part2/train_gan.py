@@ -129,6 +129,7 @@ def train(args: argparse.Namespace) -> Path:
     discriminator_optimizer = recipe.make_optimizer(discriminator, args.learning_rate)
     at = Progress(sums=torch.zeros(4, device=device))
 
+    judge = Judge(args.eval_split, device) if args.eval_interval and distributed.FIRST else None
     run = Run.open(args, SCRIPT, f"part2/{args.recipe}-seed{args.seed}", KIND)
     about = {"latent_dim": args.latent_dim, "width": recipe.width, "recipe": asdict(recipe)}
     learners = {
@@ -140,7 +141,6 @@ def train(args: argparse.Namespace) -> Path:
     saver = Saver(run, KIND, args.checkpoint_interval, about, learners, at)
 
     bf16 = torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16")
-    judge = Judge(args.eval_split, device) if args.eval_interval and distributed.FIRST else None
     grid_z = torch.randn(GRID**2, args.latent_dim, generator=seeds.generator(args.seed, "grid")).to(device)
     if at.batch == 0:
         draw_grid(run, to_sample_from(generator, average), grid_z, 0)

@@ -165,7 +165,8 @@ def test_turns_are_taken_by_a_clock(monkeypatch):
         return call
 
     monkeypatch.setattr("common.timing.time", SimpleNamespace(perf_counter=lambda: now[0]))
-    times = take_turns({"fast": step("fast", 1.0), "slow": step("slow", 2.0)}, rounds=3, seconds=44.0)
+    steps = {"fast": step("fast", 1.0), "slow": step("slow", 2.0)}
+    times = take_turns(steps, rounds=3, seconds=44.0, device=torch.device("cpu"))
     assert times == {"fast": [1.0] * 3, "slow": [2.0] * 3}
     assert calls == (["fast"] * 5 + ["slow"] * 5) * 3  # 44 s are four times the first call, of 11 s or 12
 
@@ -241,9 +242,7 @@ def test_the_table_has_every_contestant_at_every_length_beside_nn_lstm(folder):
 def test_speeds_are_medians_of_ratios_within_a_round(tmp_path, monkeypatch):
     seconds = {name: [9.0, 9.0, 9.0] for name in [*CONTESTANTS, FLOOR]}
     seconds |= {YARDSTICK: [8.0, 6.0, 10.0], "by hand": [2.0, 3.0, 1.0]}
-    monkeypatch.setattr(
-        part1.benchmark, "take_turns", lambda steps, rounds, turn: {name: seconds[name] for name in steps}
-    )
+    monkeypatch.setattr(part1.benchmark, "take_turns", lambda steps, *_: {name: seconds[name] for name in steps})
     part1.benchmark.benchmark(part1.benchmark.parse_args([*TINY, "--out_dir", str(tmp_path / "run")]))
     rows = list(csv.DictReader((tmp_path / "run/benchmark.csv").open(encoding="utf-8")))
     by_hand = [row for row in rows if row["network"] == "by hand"]

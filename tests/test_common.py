@@ -1,6 +1,7 @@
 """Seeds and the command line."""
 
 import argparse
+import subprocess
 import sys
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from common import cli, seeds
 from common.cli import UserError
+from tests.conftest import ROOT
 
 numbers, purposes = st.integers(0, 2**63 - 1), st.lists(st.text(max_size=5) | st.integers(0, 99), max_size=3)
 
@@ -143,6 +145,15 @@ def test_call_turns_an_error_into_a_line_and_a_status(raised, status, err, monke
     with pytest.raises(SystemExit) as caught:
         cli.call(main)
     assert caught.value.code == status and capsys.readouterr().err == err
+
+
+def test_a_reader_who_has_left_is_no_error():
+    command = "from common import cli; cli.call(lambda: [print(k) for k in range(100_000)])"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", command], cwd=ROOT, **pipes) as process:
+        assert process.stdout.readline() == b"0\n"
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait() == 1
 
 
 def test_memory_that_pytorch_cannot_get_is_one_line_too(monkeypatch, capsys):

@@ -155,11 +155,13 @@ def test_a_run_that_fails_ends_the_comparison_and_names_its_log(monkeypatch, tmp
         return subprocess.CompletedProcess(command, 3)
 
     monkeypatch.setattr(common.sweeps.subprocess, "run", fail)
-    with pytest.raises(UserError, match=r"improved-seed0 ended with exit status 3; see .*improved-seed0\.log"):
+    message = r"improved-seed0 ended with exit status 3; see .*improved-seed0\.log"
+    with pytest.raises(UserError, match=message) as caught:
         compare(parse_args(["--recipes", "improved", "--seeds", "0", "--out_dir", str(tmp_path)]))
+    assert caught.value.status == 1
 
 
-@pytest.mark.parametrize("one", [["reference"], ["improved"], ["improved_unpaired"]])
+@pytest.mark.parametrize("one", [["reference"], ["improved"], ["improved_paired"]])
 def test_one_recipe_alone_can_be_drawn(one, three_runs, tmp_path):
     rows = [{**row, "recipe": one[0]} for row in all_rows(three_runs) if row["recipe"] == "reference"]
     draw_quality(rows, REAL, tmp_path / "one.png")

@@ -119,6 +119,16 @@ def test_other_extractors_than_the_pinned_are_refused(few, monkeypatch):
         Judge("test", CPU)
 
 
+@pytest.mark.parametrize(
+    ("script", "flags"), [(part2.evaluate, []), (part2.train_gan, ["--eval_interval", "1", "--n_epochs", "1"])]
+)
+def test_with_others_nothing_is_written(script, flags, few, saved, tmp_path, monkeypatch, answer):
+    monkeypatch.setitem(part2.evaluate.EXTRACTORS, "classifier", "0" * 64)
+    flags = [*flags, "--checkpoint", saved] if script is part2.evaluate else flags
+    status, out, error = answer(script, *flags, "--device", "cpu", "--out_dir", tmp_path / "new")
+    assert (status, out) == (2, "") and "is not the one" in error and not (tmp_path / "new").exists()
+
+
 def test_what_was_learnt_by_heart_is_found_out(mnist):
     training, real = mnist["train"].images[:2000], mnist["test"].images[:300]
     new = mnist["train"].images[2000:2300]

@@ -206,12 +206,17 @@ def test_keys_pointer_and_buttons_move_the_point_and_change_the_digits(page):
       return steps.map(([step]) => {
         eval(step);
         const z = latent(weights), alike = picture.grey.join() === generate(z).join();
-        return { chosen, weights, z: [...z], which: [...which], alike, said: pad.attributes["aria-valuetext"] };
+        const said_of = (k) => digits.children[k].attributes["aria-disabled"];
+        const idle = Object.keys(digits.children).filter((k) => said_of(k) === "true");
+        const { "aria-valuetext": said, "aria-valuenow": now } = pad.attributes;
+        return { chosen, weights, z: [...z], which: [...which], alike, said, now, idle };
       });
     }"""
     seen = ask(page.path, program, steps)
     for (_, chosen, weights), found in zip(steps, seen, strict=True):
         assert found["chosen"] == chosen and found["weights"] == pytest.approx(weights) and found["alike"]
+        assert int(found["now"]) == pytest.approx(100 * weights[-1], abs=0.5)  # grows to the right, as a slider's must
+        assert found["idle"] == (sorted(map(str, chosen)) if len(chosen) == 2 else [])
         ends = torch.stack([page.ends[digit][found["which"][digit]] for digit in chosen])
         torch.testing.assert_close(torch.tensor(found["z"]), torch.Tensor(found["weights"]) @ ends)
     assert [sum(found["which"]) for found in seen] == [0] * 13 + [1, 1]

@@ -66,6 +66,7 @@ MISTAKES = {
     "--input_dim 2": "--input_dim",
     "--precision float8": "--precision",
     "--one_hot --raw_digits": "--raw_digits",
+    "--plain --model rnn": "--plain",
     "--input_dim 10 --raw_digits": "--raw_digits",
     "--unknown 1": "--unknown",
     "--input_len 5": "--input_len",

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -308,12 +309,28 @@ def test_the_same_settings_given_again_pass(script, unfinished):
 
 
 @both
-def test_what_cannot_change_the_result_may_change(script, unfinished, tmp_path):
-    flags = ["--checkpoint_interval", "5", script.grows, "9", "--out_dir", tmp_path]
+def test_what_cannot_change_the_result_may_change(script, unfinished):
+    flags = ["--checkpoint_interval", "5", script.grows, "9"]
     flags += ["--save_interval", "7"] if script is PART2 else []
     args = parse(script, "--resume", unfinished[script], *flags)
     assert (args.checkpoint_interval, vars(args)[script.grows[2:]]) == (5, 9)
     assert args.out_dir == unfinished[script]
+
+
+@both
+def test_another_folder_is_refused(script, unfinished, tmp_path):
+    assert "--out_dir" in refused(script, "--resume", unfinished[script], "--out_dir", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+@both
+def test_a_flag_newer_than_the_run_had_its_default(script, unfinished, tmp_path):
+    shutil.copytree(unfinished[script], tmp_path / "older")
+    config = read_json(tmp_path / "older" / "config.json")
+    del config["arguments"]["precision"]
+    write_json(tmp_path / "older" / "config.json", config)
+    assert parse(script, "--resume", tmp_path / "older").precision == "float32"
+    assert "precision float32 → bf16" in refused(script, "--resume", tmp_path / "older", "--precision", "bf16")
 
 
 @both

@@ -120,6 +120,19 @@ def test_every_network_is_drawn_even_those_that_never_were_perfect(lengths, unti
     assert Image.open(tmp_path / "sweep.png").size == (1500, 570)
 
 
+@pytest.mark.parametrize(
+    ("lengths", "labels"),
+    [([5, 10, 15, 25, 30], ["30", "15", "10", "5"]), ([50, 100, 2000], ["2,000", "100", "50"]), ([7], ["7"])],
+)
+def test_all_lengths_have_room_and_their_labels_never_meet(lengths, labels, tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(part1.sweep, "save_figure", lambda figure, path: figures.append(figure))
+    draw_lengths([row("rnn", length) for length in lengths], lengths, tmp_path / "sweep.png")
+    axes = figures[0].axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == labels
+    assert axes.get_xlim()[0] < lengths[0] <= lengths[-1] < axes.get_xlim()[1]
+
+
 def test_a_learning_curve_is_drawn_of_every_run(tmp_path):
     keys = [(name, length, seed) for name in RECIPES for length in (5, 10) for seed in (0, 1)]
     runs = {key: leave_run(tmp_path / "-".join(map(str, key)), accuracies=(0.1,) * (2 + key[2])) for key in keys}
@@ -185,6 +198,12 @@ def test_finished_runs_of_another_length_of_training_are_never_mixed_in(started,
     sweep(args(tmp_path))
     with pytest.raises(UserError, match=r"--max_epoch 7: .*lstm-T5-seed0 had 100"):
         sweep(args(tmp_path, "--networks lstm --lengths 5 --seeds 0 --max_epoch 7"))
+
+
+def test_folders_of_something_else_are_passed_over(started, tmp_path):
+    leave_run(tmp_path / "runs" / "seed0")
+    sweep(args(tmp_path))
+    assert len((tmp_path / "sweep.csv").read_text().splitlines()) == 1 + 1
 
 
 def test_the_table_holds_runs_of_one_length_of_training_only(started, tmp_path):

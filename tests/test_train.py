@@ -17,8 +17,8 @@ from common.files import read_json
 from common.runs import read_metrics
 from common.seeds import stream_seed
 from part1.networks import NETWORKS, load_network
-from part1.palindromes import ENCODINGS, PalindromeDataset, encode
-from part1.train import KIND, evaluate, parse_args, split, train
+from part1.palindromes import ENCODINGS, PalindromeDataset, encode, split
+from part1.train import KIND, evaluate, parse_args, train
 
 TINY = ["--data_size", "200", "--max_epoch", "2", "--num_hidden", "8", "--device", "cpu"]  # 160, 20 and 20 sequences
 RESULT = {"test_accuracy", "validation_accuracy", "epochs", "seconds", "sequences_seen", "parameters", "best_epoch"}
