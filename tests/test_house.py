@@ -178,12 +178,13 @@ def commands_in(text: str) -> list[str]:
     return [call for call in calls if ours.match(call)]
 
 
-def blocks_of(page: str) -> str:
-    """The code blocks of a Markdown page, fenced or indented."""
+def code_of(page: str) -> str:
+    """The code of a Markdown page, a line each: in blocks, fenced or indented, and within a line; where it has N, 1."""
     text = (ROOT / page).read_text()
     fenced = re.findall(r"^```[^\n]*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
     outside = re.sub(r"^```[^\n]*\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-    return "\n".join([*fenced, *re.findall(r"^    .*$", outside, flags=re.MULTILINE)])
+    code = [*fenced, *re.findall(r"^    .*$", outside, flags=re.MULTILINE), *re.findall(r"`([^`\n]+)`", outside)]
+    return re.sub(r" N\b", " 1", "\n".join(code))
 
 
 def check(command: str) -> None:
@@ -217,7 +218,7 @@ def another_machine(tmp_path, monkeypatch):
 def test_commands_on_the_pages_work(page):
     if not (ROOT / page).exists():
         pytest.skip(f"{page} is not written yet")
-    commands = commands_in(blocks_of(page))
+    commands = commands_in(code_of(page))
     assert commands or page != "README.md"
     for command in commands:
         check(command)
