@@ -37,7 +37,7 @@ from part2.evaluate import SPLITS, Judge, floor, real_images, sample
 from part2.networks import load_generator
 from part2.recipes import RECIPES
 
-SHOWN = 16  # samples of each recipe
+SHOWN = 16  # samples of each recipe, shared by its seeds
 REAL = "real training images"
 COLUMNS = {
     "frechet": "Fréchet",
@@ -90,11 +90,11 @@ def seconds_until(rows: list[dict], frechet: float) -> list[float]:
 def to_table(rows: list[dict], real: dict[str, float]) -> str:
     """Markdown: the last measurement, its mean over seeds and in brackets lowest and highest; at the end the floor.
 
-    The last column: seconds until the mean Fréchet distance at which the reference recipe ends is reached.
+    The last column: seconds until the Fréchet distance is reached at which the reference recipe's best seed ends.
     """
     last = at_the_end(rows)
-    goal = mean(row["frechet"] for row in last["reference"]) if "reference" in last else None
-    header = ["recipe", "seeds", "epochs", *COLUMNS.values(), "a digit's share", "seconds to the reference's end"]
+    goal = min(row["frechet"] for row in last["reference"]) if "reference" in last else None
+    header = ["recipe", "seeds", "epochs", *COLUMNS.values(), "a digit's share", "seconds to the reference's best"]
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     for recipe, ends in (last | {REAL: [real]}).items():
         about = [recipe, str(len(ends)), str(ends[0]["epoch"])] if recipe != REAL else [REAL, "", ""]
@@ -117,24 +117,18 @@ def figures(ends: list[dict]) -> list[str]:
 
 
 def draw_quality(rows: list[dict], real: dict[str, float], path: Path) -> None:
-    """The Fréchet distance over epochs and over time (a line a recipe, mean and range over seeds), and at the end."""
+    """The Fréchet distance over epochs and over time, a line for each run, and at the end."""
     figure = new_figure(10, 4)
     over_epochs, over_time, end = figure.subplots(1, 3, width_ratios=(1, 1, 1.1))
     last = at_the_end(rows)
-    for recipe in last:
-        style = STYLES[("reference", "improved").index(base(recipe))]
-        of_it = [row for row in rows if row["recipe"] == recipe]
-        epochs = sorted({row["epoch"] for row in of_it})
-        at = [[row for row in of_it if row["epoch"] == epoch] for epoch in epochs]
-        y = [mean(row["frechet"] for row in some) for some in at]
-        minutes = [mean(row["seconds"] for row in some) / 60 for some in at]
-        is_base = recipe == base(recipe)
-        look = {"color": style["color"], "linestyle": style["linestyle"], "linewidth": 1.8 if is_base else 0.6}
-        for axes, x in ((over_epochs, epochs), (over_time, minutes)):
-            axes.plot(x, y, label=recipe if is_base else None, alpha=1 if is_base else 0.6, **look)
-            if is_base:
-                low, high = ([bound(row["frechet"] for row in some) for some in at] for bound in (min, max))
-                axes.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
+    for recipe, ends in last.items():
+        style, is_base = STYLES[("reference", "improved").index(base(recipe))], recipe == base(recipe)
+        look = style | ({"linewidth": 1.4} if is_base else {"linewidth": 0.5, "alpha": 0.6})
+        for k, seed in enumerate(row["seed"] for row in ends):
+            own = [row for row in rows if (row["recipe"], row["seed"]) == (recipe, seed)]
+            y, label = [row["frechet"] for row in own], recipe if is_base and k == 0 else None
+            over_epochs.plot([row["epoch"] for row in own], y, label=label, **look)
+            over_time.plot([row["seconds"] / 60 for row in own], y, label=label, **look)
     for axes, label in ((over_epochs, "epoch"), (over_time, "minutes of training")):
         axes.set_xscale("log")
         axes.set_xlabel(label)
@@ -174,17 +168,20 @@ def samples(folder: Path) -> np.ndarray:
 
 
 def draw_samples(runs: dict[tuple[str, int], Path], path: Path) -> None:
-    """A row of digits for each recipe, from the first of its seeds."""
-    rows = {}
-    for (recipe, _), folder in runs.items():
-        row = samples(folder)
-        rows.setdefault(recipe, np.pad(row, ((0, 2), (0, 0)), constant_values=255))
-    figure = new_figure(8, 0.45 * len(rows) + 0.1)
+    """A row of digits for each recipe, a column for each seed."""
+    recipes, seeds = list(dict.fromkeys(recipe for recipe, _ in runs)), sorted({seed for _, seed in runs})
+    width = 30 * max(1, SHOWN // len(seeds))  # of a column: a digit's 28 pixels and two between
+    sheet = np.full((30 * len(recipes), (width + 10) * len(seeds)), 255, dtype=np.uint8)
+    for (recipe, seed), folder in runs.items():
+        top, left = 30 * recipes.index(recipe), (width + 10) * seeds.index(seed)
+        sheet[top : top + 28, left : left + width - 2] = samples(folder)[:, : width - 2]
+    figure = new_figure(8, 0.41 * len(recipes) + 0.3)
     axes = figure.subplots()
-    axes.imshow(np.concatenate(list(rows.values())), cmap="gray", vmin=0, vmax=255)
-    axes.set_yticks([14 + 30 * k for k in range(len(rows))], [name.replace("_", " ") for name in rows], fontsize=8)
-    axes.set_xticks([])
-    axes.tick_params(length=0)
+    axes.imshow(sheet, cmap="gray", vmin=0, vmax=255)
+    rows, columns = 14 + 30 * np.arange(len(recipes)), width / 2 + (width + 10) * np.arange(len(seeds))
+    axes.set_yticks(rows, [name.replace("_", " ") for name in recipes], fontsize=8)
+    axes.set_xticks(columns, [f"seed {seed}" for seed in seeds], fontsize=8)
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
     save_figure(figure, path)
 
