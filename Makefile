@@ -56,8 +56,8 @@ gates = rm -rf $(1) && \
 	$(PY) part1/show_gates.py --run outputs/part1/report-curriculum-seed0 --input_length $(2) --out_dir $(1) && \
 	mkdir -p outputs/report/part1/gates-T$(2) && cp $(1)/*.* outputs/report/part1/gates-T$(2)/
 
-# One of Part 2's scripts, on the first run of a recipe: into outputs/part2/report-SCRIPT-RECIPE, shown beside the run.
-look = rm -rf outputs/part2/report-$(1)-$(2) && $(PY) part2/$(1).py --checkpoint outputs/part2/compare/runs/$(2)-seed0 \
+# One of Part 2's scripts, on a recipe's generator: into outputs/part2/report-SCRIPT-RECIPE, shown beside the run.
+look = rm -rf outputs/part2/report-$(1)-$(2) && $(PY) part2/$(1).py --checkpoint $(3) \
 	--out_dir outputs/part2/report-$(1)-$(2) && mkdir -p outputs/report/part2/$(2)/$(1) && \
 	cp outputs/part2/report-$(1)-$(2)/*.* outputs/report/part2/$(2)/$(1)/
 
@@ -81,12 +81,14 @@ report: .venv/runtime
 		mkdir -p outputs/report/part2/$$recipe && cd outputs/part2/compare/runs/$$recipe-seed0 && \
 		cp progress.png curves.png training.gif ../../../../report/part2/$$recipe/ && cd - || exit 1; \
 	done
-	$(foreach recipe,reference improved,$(call look,evaluate,$(recipe)) && $(call look,interpolate,$(recipe)) &&) true
-	rm -rf outputs/part2/report-benchmark
-	$(PY) part2/benchmark.py --out_dir outputs/part2/report-benchmark
-	mkdir -p outputs/report/part2/benchmark && cp outputs/part2/report-benchmark/*.* outputs/report/part2/benchmark/
 	rm -rf outputs/pretrained/generator && mkdir outputs/pretrained/generator && \
 	cp outputs/part2/compare/runs/improved-seed0/*.json outputs/pretrained/generator/
 	$(PY) -c 'from pathlib import Path; from part2.networks import export_generator; \
 	export_generator(Path("outputs/part2/compare/runs/improved-seed0/checkpoint.pt"), \
 	Path("outputs/pretrained/generator/checkpoint.pt"))'
+	$(foreach script,evaluate interpolate, \
+	$(call look,$(script),reference,outputs/part2/compare/runs/reference-seed0) && \
+	$(call look,$(script),improved,outputs/pretrained/generator) &&) true
+	rm -rf outputs/part2/report-benchmark
+	$(PY) part2/benchmark.py --out_dir outputs/part2/report-benchmark
+	mkdir -p outputs/report/part2/benchmark && cp outputs/part2/report-benchmark/*.* outputs/report/part2/benchmark/
