@@ -73,8 +73,10 @@ report: .venv/runtime
 	mkdir -p outputs/report/part1 && cd outputs/part1/sweep && cp sweep.csv table.md sweep.png curves.png ../../report/part1/
 	$(PY) part2/compare.py --recipes reference improved
 	$(PY) part2/compare.py --n_epochs 20 --eval_interval 5 --out_dir outputs/part2/levers
-	cd outputs/part2 && for file in compare/*.* compare/runs/*/*.json* compare/runs/*/samples.png \
-		levers/*.* levers/runs/*/*.json* levers/runs/*/samples.png; do \
+	$(PY) part2/compare.py --recipes improved --n_epochs 10 --eval_interval 1 --out_dir outputs/part2/soon
+	$(PY) part2/compare.py --recipes improved --n_epochs 20 --eval_interval 5 --precision bf16 --out_dir outputs/part2/bf16
+	cd outputs/part2 && for file in $(foreach name,compare levers soon bf16, \
+		$(name)/*.* $(name)/runs/*/*.json* $(name)/runs/*/samples.png); do \
 		mkdir -p ../report/part2/`dirname $$file` && cp $$file ../report/part2/$$file || exit 1; \
 	done
 	for recipe in reference improved; do \

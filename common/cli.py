@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+PRECISIONS = ("float32", "bf16")
+
 
 class UserError(Exception):
     """Something the user can put right. The message is one line: the flag or file, what is wrong, what to do.
@@ -100,7 +102,7 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--resume", nargs="?", const=True, metavar="FOLDER", help="go on with this run, or the newest unfinished one")
     add("--checkpoint_interval", type=whole(0), default=60, help="seconds between two checkpoints; 0: every batch")
-    add("--precision", choices=("float32", "bf16"), default="float32", help="of the networks' products")
+    add("--precision", choices=PRECISIONS, default="float32", help="of the networks' products")
     add("--deterministic", action="store_true", help="bit-equal runs on CUDA too, where slower algorithms make them so")
     add("--tensorboard", action="store_true", help="scalars and grids for TensorBoard too (needs the package)")
 

@@ -188,7 +188,7 @@ def draw_samples(runs: dict[tuple[str, int], Path], path: Path) -> None:
 
 def compare(args: argparse.Namespace) -> None:
     runs = {f"{r}-seed{s}": ["--recipe", r, "--seed", str(s)] for r in args.recipes for s in args.seeds}
-    alike = {"n_epochs": args.n_epochs, "data_size": args.data_size}
+    alike = {"n_epochs": args.n_epochs, "data_size": args.data_size, "precision": args.precision}
     alike |= {"eval_interval": args.eval_interval, "eval_split": args.eval_split}
     run_all("part2/train_gan.py", args.out_dir, runs, args.jobs, alike)
     finished = finished_runs(args.out_dir / "runs")
@@ -211,6 +211,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--eval_interval", type=cli.whole(1), default=10, help="epochs between two measurements of quality")
     add("--eval_split", choices=SPLITS, default="test", help="real images to compare with; validation: to choose by")
     add("--data_size", type=cli.whole(64, 60_000), default=60_000, help="training images, the first ones")
+    add("--precision", choices=cli.PRECISIONS, default="float32", help="of the networks' products")
     add("--jobs", type=cli.whole(1, 1024), default=1, help="runs at once")
     add("--out_dir", type=Path, default=OUTPUTS / "part2" / "compare", help="where runs and results lie")
     args = parser.parse_args(argv)

@@ -34,7 +34,7 @@ def leave_run(folder: Path, recipe: str, seed: int, frechets: list[float], argum
     """A finished run's folder: measured after epochs 2, 4, …, which took ten seconds each; unmeasured in between."""
     folder.mkdir(parents=True)
     settings = {"recipe": recipe, "seed": seed, "n_epochs": 2 * len(frechets), "eval_interval": 2}
-    settings |= {"eval_split": "test", "data_size": 60_000} | (arguments or {})
+    settings |= {"eval_split": "test", "data_size": 60_000, "precision": "float32"} | (arguments or {})
     write_json(folder / "config.json", {"arguments": settings})
     rows = []
     for k, frechet in enumerate(frechets, start=1):
