@@ -94,7 +94,7 @@ def add_shared_flags(parser: argparse.ArgumentParser) -> None:
     """--seed, --device and --out_dir, alike in every script that makes a run."""
     parser.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, help="same seed, same machine: same bits")
     parser.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--out_dir", type=Path, help="the run's folder; if not given, a new one in outputs/")
+    parser.add_argument("--out_dir", type=Path, help="the run's folder; if not given, a new one under outputs/")
 
 
 def add_training_flags(parser: argparse.ArgumentParser) -> None:
