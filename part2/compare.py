@@ -120,15 +120,16 @@ def draw_quality(rows: list[dict], real: dict[str, float], path: Path) -> None:
     """The Fréchet distance over epochs and over time, a line for each run, and at the end."""
     figure = new_figure(10, 4)
     over_epochs, over_time, end = figure.subplots(1, 3, width_ratios=(1, 1, 1.1))
-    last = at_the_end(rows)
+    last, labels = at_the_end(rows), []
     for recipe, ends in last.items():
         style, is_base = STYLES[("reference", "improved").index(base(recipe))], recipe == base(recipe)
         look = style | ({"linewidth": 1.4} if is_base else {"linewidth": 0.5, "alpha": 0.6})
-        for k, seed in enumerate(row["seed"] for row in ends):
+        for seed in (row["seed"] for row in ends):
             own = [row for row in rows if (row["recipe"], row["seed"]) == (recipe, seed)]
-            y, label = [row["frechet"] for row in own], recipe if is_base and k == 0 else None
-            over_epochs.plot([row["epoch"] for row in own], y, label=label, **look)
-            over_time.plot([row["seconds"] / 60 for row in own], y, label=label, **look)
+            label, y = recipe if is_base else f"{base(recipe)}, one thing changed", [row["frechet"] for row in own]
+            over_epochs.plot([row["epoch"] for row in own], y, label=None if label in labels else label, **look)
+            over_time.plot([row["seconds"] / 60 for row in own], y, **look)
+            labels.append(label)
     for axes, label in ((over_epochs, "epoch"), (over_time, "minutes of training")):
         axes.set_xscale("log")
         axes.set_xlabel(label)
@@ -137,15 +138,15 @@ def draw_quality(rows: list[dict], real: dict[str, float], path: Path) -> None:
         axes.annotate(
             "real images", (0.02, real["frechet"]), (0, 3), ("axes fraction", "data"), "offset points", fontsize=8
         )
-        if set(last) & {"reference", "improved"}:
-            axes.legend(frameon=False, fontsize=8)
     for place, (recipe, ends) in enumerate(last.items()):
         color = STYLES[("reference", "improved").index(base(recipe))]["color"]
-        end.scatter([row["frechet"] for row in ends], [place] * len(ends), s=14, color=color, alpha=0.7)
+        end.scatter([row["frechet"] for row in ends], [place] * len(ends), s=14, color=color, alpha=0.7, zorder=3)
     end.set_yticks(range(len(last)), [name.replace("_", " ") for name in last], fontsize=8)
     end.invert_yaxis()
     end.set_xlabel(f"Fréchet distance after {max(row['epoch'] for row in rows)} epochs")
     end.axvline(real["frechet"], color="0.3", linewidth=0.8)
+    end.tick_params(axis="x", labelsize=8)
+    figure.legend(loc="outside upper left", ncols=4, frameon=False, fontsize=8)
     for axes in (over_epochs, over_time, end):
         (axes.set_xscale if axes is end else axes.set_yscale)("log")
         for scale in (axes.xaxis,) if axes is end else (axes.xaxis, axes.yaxis):
@@ -177,7 +178,7 @@ def draw_samples(runs: dict[tuple[str, int], Path], path: Path) -> None:
         sheet[top : top + 28, left : left + width - 2] = samples(folder)[:, : width - 2]
     figure = new_figure(8, 0.41 * len(recipes) + 0.3)
     axes = figure.subplots()
-    axes.imshow(sheet, cmap="gray", vmin=0, vmax=255)
+    axes.imshow(sheet, cmap="gray", vmin=0, vmax=255, aspect="auto")  # else long names leave the figure
     rows, columns = 14 + 30 * np.arange(len(recipes)), width / 2 + (width + 10) * np.arange(len(seeds))
     axes.set_yticks(rows, [name.replace("_", " ") for name in recipes], fontsize=8)
     axes.set_xticks(columns, [f"seed {seed}" for seed in seeds], fontsize=8)
