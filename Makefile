@@ -72,6 +72,7 @@ report: .venv/runtime
 	mkdir -p outputs/report/part1/benchmark && cp outputs/part1/report-benchmark/*.* outputs/report/part1/benchmark/
 	mkdir -p outputs/report/part1 && cd outputs/part1/sweep && cp sweep.csv table.md sweep.png curves.png ../../report/part1/
 	$(PY) part2/compare.py --recipes reference improved
+	$(PY) part2/compare.py --recipes reference_rmsprop --seeds 0 1
 	$(PY) part2/compare.py --n_epochs 20 --eval_interval 5 --out_dir outputs/part2/levers
 	$(PY) part2/compare.py --recipes improved --n_epochs 10 --eval_interval 1 --out_dir outputs/part2/soon
 	$(PY) part2/compare.py --recipes improved --n_epochs 20 --eval_interval 5 --precision bf16 --out_dir outputs/part2/bf16

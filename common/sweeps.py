@@ -1,10 +1,12 @@
 """Many runs of a training script, each in a folder of its own; a sweep that was stopped goes on where it was."""
 
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import filelock
 from tqdm import tqdm
@@ -17,9 +19,9 @@ from common.runs import ROOT
 def run_all(script: str, out_dir: Path, runs: dict[str, list[str]], jobs: int, alike: dict) -> None:
     """Call `script` once for each of `runs` (a folder's name under OUT_DIR/runs → flags), `jobs` of them at once.
 
-    Finished runs are left as they are, begun ones gone on with. What each prints goes to OUT_DIR/runs/NAME.log. `alike`
-    holds the settings that all runs of a sweep share: runs there that had others are a UserError, for they cannot be
-    compared.
+    Finished runs are left as they are, begun ones gone on with. What each prints goes to OUT_DIR/runs/NAME.log. Ctrl-C
+    and SIGTERM stop the runs under way too; they save. `alike` holds the settings that all runs of a sweep share: runs
+    there that had others are a UserError, for they cannot be compared.
     """
     folder = out_dir / "runs"
     try:
@@ -36,17 +38,33 @@ def run_all(script: str, out_dir: Path, runs: dict[str, list[str]], jobs: int, a
                 raise cli.UserError(f"--{name} {value}: {path.parent} had {had}; name another --out_dir")
     shared = [word for name, value in alike.items() for word in (f"--{name}", str(value))]
     threads = max(1, (os.cpu_count() or 1) // jobs)
+    under_way, stopped = [], Event()
+
+    def stop(number: int, _frame) -> None:
+        stopped.set()
+        for process in under_way:
+            process.terminate()  # a terminal sends Ctrl-C to them too, but nobody else SIGTERM
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
     with lock, ThreadPoolExecutor(jobs) as pool:
-        started = [pool.submit(_run, script, folder / name, flags + shared, threads) for name, flags in runs.items()]
+        started = [
+            pool.submit(_run, script, folder / name, flags + shared, threads, under_way, stopped)
+            for name, flags in runs.items()
+        ]
         try:
             for job in tqdm(started, unit="run", disable=not sys.stderr.isatty()):
                 job.result()
         except BaseException:
-            pool.shutdown(cancel_futures=True)  # those not begun; those under way have had Ctrl-C too, and save
+            pool.shutdown(cancel_futures=True)  # those not begun; those under way save and end
             raise
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
-def _run(script: str, folder: Path, flags: list[str], threads: int) -> None:
+def _run(
+    script: str, folder: Path, flags: list[str], threads: int, under_way: list[subprocess.Popen], stopped: Event
+) -> None:
     if (folder / "result.json").exists():
         return
     begun = (folder / "config.json").exists()
@@ -55,6 +73,10 @@ def _run(script: str, folder: Path, flags: list[str], threads: int) -> None:
     environment = {"OMP_NUM_THREADS": str(threads), **os.environ}  # the user's own setting wins
     log = folder.with_suffix(".log")
     with log.open("a") as output:
-        process = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False)
-    if process.returncode:
-        raise cli.UserError(f"{folder.name} ended with exit status {process.returncode}; see {log}", status=1)
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        under_way.append(process)
+        if stopped.is_set():
+            process.terminate()
+        status = process.wait()
+    if status:
+        raise cli.UserError(f"{folder.name} ended with exit status {status}; see {log}", status=1)

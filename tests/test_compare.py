@@ -2,8 +2,8 @@
 
 import csv
 import json
-import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -67,9 +67,9 @@ def started(monkeypatch):
         alike = {"n_epochs": int(flags["--n_epochs"]), "eval_interval": int(flags["--eval_interval"])}
         alike |= {"eval_split": flags["--eval_split"], "data_size": int(flags["--data_size"])}
         leave_run(Path(flags["--out_dir"]), flags["--recipe"], int(flags["--seed"]), [9, 5], alike)
-        return subprocess.CompletedProcess(command, 0)
+        return SimpleNamespace(wait=lambda: 0)
 
-    monkeypatch.setattr(common.sweeps.subprocess, "run", start)
+    monkeypatch.setattr(common.sweeps.subprocess, "Popen", start)
     monkeypatch.setattr(part2.compare, "Judge", lambda split, device: None)
     monkeypatch.setattr(part2.compare, "floor", lambda judge, training, seed: figures_of(2.0))
     return starts
@@ -152,9 +152,9 @@ def test_runs_of_other_settings_are_not_mixed_in(started, three_runs):
 
 def test_a_run_that_fails_ends_the_comparison_and_names_its_log(monkeypatch, tmp_path):
     def fail(command, **_):
-        return subprocess.CompletedProcess(command, 3)
+        return SimpleNamespace(wait=lambda: 3)
 
-    monkeypatch.setattr(common.sweeps.subprocess, "run", fail)
+    monkeypatch.setattr(common.sweeps.subprocess, "Popen", fail)
     message = r"improved-seed0 ended with exit status 3; see .*improved-seed0\.log"
     with pytest.raises(UserError, match=message) as caught:
         compare(parse_args(["--recipes", "improved", "--seeds", "0", "--out_dir", str(tmp_path)]))

@@ -6,7 +6,9 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import filelock
 import pytest
@@ -29,6 +31,8 @@ from part1.sweep import (
     sweep,
     to_table,
 )
+from tests.faults import rows as lines_in
+from tests.faults import wait_until
 
 
 def leave_run(folder, accuracies=(0.5, 1.0, 1.0), test_accuracy=0.75, max_epoch=100):
@@ -61,9 +65,9 @@ def started(monkeypatch):
         starts.append((flags, env))
         max_epoch = int(flags.get("--max_epoch", 100))
         leave_run(Path(flags.get("--out_dir") or flags["--resume"]), max_epoch=max_epoch)
-        return subprocess.CompletedProcess(command, 0)
+        return SimpleNamespace(wait=lambda: 0)
 
-    monkeypatch.setattr(common.sweeps.subprocess, "run", start)
+    monkeypatch.setattr(common.sweeps.subprocess, "Popen", start)
     return starts
 
 
@@ -235,9 +239,9 @@ def test_a_run_that_was_stopped_is_gone_on_with(started, tmp_path):
 def test_a_run_that_fails_is_named_with_its_log_and_no_table_is_written(monkeypatch, tmp_path):
     def fail(command, stdout, **_):
         stdout.write("no memory\n")
-        return subprocess.CompletedProcess(command, 1)
+        return SimpleNamespace(wait=lambda: 1)
 
-    monkeypatch.setattr(common.sweeps.subprocess, "run", fail)
+    monkeypatch.setattr(common.sweeps.subprocess, "Popen", fail)
     with pytest.raises(UserError, match=r"lstm-T5-seed0 ended with exit status 1; see .*lstm-T5-seed0\.log"):
         sweep(args(tmp_path))
     assert (tmp_path / "runs" / "lstm-T5-seed0.log").read_text() == "no memory\n"
@@ -257,6 +261,23 @@ def test_two_sweeps_never_share_a_folder(started, tmp_path):
     with filelock.FileLock(tmp_path / ".lock"), pytest.raises(UserError, match="another sweep"):
         sweep(args(tmp_path))
     assert started == []
+
+
+def test_sigterm_stops_the_run_under_way_which_saves_and_begins_no_other(tmp_path):
+    flags = ["--networks", "rnn", "--lengths", "5", "--seeds", "0", "1", "--jobs", "1", "--max_epoch"]
+    command = [sys.executable, part1.sweep.__file__, *flags, "100000", "--out_dir", tmp_path]
+    folder = tmp_path / "runs" / "rnn-T5-seed0"
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as process:
+        try:
+            wait_until(lambda: lines_in(folder) >= 2 or process.poll() is not None)
+            process.terminate()
+            assert process.communicate(timeout=120) == ("", "")
+        finally:
+            process.kill()
+    assert process.returncode == 143
+    log = folder.with_suffix(".log").read_text()
+    assert log.endswith(f"\nstopped by SIGTERM; go on with: --resume {folder}\n")
+    assert not folder.with_name("rnn-T5-seed1").exists()
 
 
 MISTAKES = ["--networks gru", "--lengths 0", "--lengths five", "--lengths 100001", "--lengths", "--length 5"]
