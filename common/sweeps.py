@@ -48,11 +48,11 @@ def run_all(script: str, out_dir: Path, runs: dict[str, list[str]], jobs: int, a
 
     before = signal.signal(signal.SIGTERM, stop)
     with lock, ThreadPoolExecutor(jobs) as pool:
-        started = [
-            pool.submit(_run, script, folder / name, flags + shared, threads, under_way, stopped)
-            for name, flags in runs.items()
-        ]
         try:
+            started = [
+                pool.submit(_run, script, folder / name, flags + shared, threads, under_way, stopped)
+                for name, flags in runs.items()
+            ]
             for job in tqdm(started, unit="run", disable=not sys.stderr.isatty()):
                 job.result()
         except BaseException:
@@ -75,7 +75,7 @@ def _run(
     with log.open("a") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
         under_way.append(process)
-        if stopped.is_set():
+        if stopped.is_set():  # while it was being started
             process.terminate()
         status = process.wait()
     if status:

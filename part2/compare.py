@@ -120,16 +120,16 @@ def draw_quality(rows: list[dict], real: dict[str, float], path: Path) -> None:
     """The Fréchet distance over epochs and over time, a line for each run, and at the end."""
     figure = new_figure(10, 4)
     over_epochs, over_time, end = figure.subplots(1, 3, width_ratios=(1, 1, 1.1))
-    last, labels = at_the_end(rows), []
+    last, lines = at_the_end(rows), {}
     for recipe, ends in last.items():
         style, is_base = STYLES[("reference", "improved").index(base(recipe))], recipe == base(recipe)
         look = style | ({"linewidth": 1.4} if is_base else {"linewidth": 0.5, "alpha": 0.6})
+        label = recipe if is_base else f"{base(recipe)}, one thing changed"
         for seed in (row["seed"] for row in ends):
             own = [row for row in rows if (row["recipe"], row["seed"]) == (recipe, seed)]
-            label, y = recipe if is_base else f"{base(recipe)}, one thing changed", [row["frechet"] for row in own]
-            over_epochs.plot([row["epoch"] for row in own], y, label=None if label in labels else label, **look)
+            y = [row["frechet"] for row in own]
+            (lines[label],) = over_epochs.plot([row["epoch"] for row in own], y, **look)
             over_time.plot([row["seconds"] / 60 for row in own], y, **look)
-            labels.append(label)
     for axes, label in ((over_epochs, "epoch"), (over_time, "minutes of training")):
         axes.set_xscale("log")
         axes.set_xlabel(label)
@@ -146,7 +146,7 @@ def draw_quality(rows: list[dict], real: dict[str, float], path: Path) -> None:
     end.set_xlabel(f"Fréchet distance after {max(row['epoch'] for row in rows)} epochs")
     end.axvline(real["frechet"], color="0.3", linewidth=0.8)
     end.tick_params(axis="x", labelsize=8)
-    figure.legend(loc="outside upper left", ncols=4, frameon=False, fontsize=8)
+    figure.legend(lines.values(), lines.keys(), loc="outside upper left", ncols=4, frameon=False, fontsize=8)
     for axes in (over_epochs, over_time, end):
         (axes.set_xscale if axes is end else axes.set_yscale)("log")
         for scale in (axes.xaxis,) if axes is end else (axes.xaxis, axes.yaxis):
