@@ -24,7 +24,11 @@ class UserError(Exception):
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Every flag with its default, the script's docstring as it stands."""
+    """Each flag with its default, if it has one; the script's docstring as it stands."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        has_default = action.default is not None and action.default is not False
+        return super()._get_help_string(action) if has_default else action.help
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,17 +37,11 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, description: str):
         super().__init__(description=description, formatter_class=_HelpFormatter, allow_abbrev=False)
 
-    def parse_known_args(self, args=None, namespace=None):
-        for word in sys.argv[1:] if args is None else args:
-            if word.startswith("--") and word.endswith("=--"):  # argparse would drop the value
-                self.error(f"argument {word[:-3]}: '--' is not a value")
-        return super().parse_known_args(args, namespace)
-
     def error(self, message: str):
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
 
 
-def whole(minimum: int, maximum: int = 2**31 - 1) -> Callable[[str], int]:
+def int_between(minimum: int, maximum: int = 2**31 - 1) -> Callable[[str], int]:
     """The type of a flag that takes a whole number from `minimum` to `maximum`."""
 
     def convert(text: str) -> int:
@@ -58,7 +56,7 @@ def whole(minimum: int, maximum: int = 2**31 - 1) -> Callable[[str], int]:
     return convert
 
 
-def real(above: float, below: float = math.inf) -> Callable[[str], float]:
+def float_between(above: float, below: float = math.inf) -> Callable[[str], float]:
     """The type of a flag that takes a finite number strictly between `above` and `below`."""
 
     def convert(text: str) -> float:
@@ -90,10 +88,18 @@ def device(text: str) -> torch.device:
     return torch.device(text)
 
 
+seed = int_between(0, 2**63 - 1)
+
+
+def add_seed_and_device(parser: argparse.ArgumentParser) -> None:
+    """--seed and --device, alike in every script."""
+    parser.add_argument("--seed", type=seed, default=0, help="same seed, same machine: same bits")
+    parser.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N")
+
+
 def add_shared_flags(parser: argparse.ArgumentParser) -> None:
     """--seed, --device and --out_dir, alike in every script that makes a run."""
-    parser.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, help="same seed, same machine: same bits")
-    parser.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N")
+    add_seed_and_device(parser)
     parser.add_argument("--out_dir", type=Path, help="the run's folder; if not given, a new one under outputs/")
 
 
@@ -101,26 +107,20 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
     """What the two training scripts share beyond that: stopping, resuming, precision, TensorBoard."""
     add = parser.add_argument
     add("--resume", nargs="?", const=True, metavar="FOLDER", help="go on with this run, or the newest unfinished one")
-    add("--checkpoint_interval", type=whole(0), default=60, help="seconds between two checkpoints; 0: every batch")
-    add("--precision", choices=PRECISIONS, default="float32", help="of the networks' products")
+    add("--checkpoint_interval", type=int_between(0), default=60, help="seconds between checkpoints; 0: every batch")
+    add("--precision", choices=PRECISIONS, default="float32", help="of the networks' matrix products")
     add("--deterministic", action="store_true", help="bit-equal runs on CUDA too, where slower algorithms make them so")
     add("--tensorboard", action="store_true", help="scalars and grids for TensorBoard too (needs the package)")
-
-
-def use_deterministic_algorithms() -> None:
-    """What --deterministic asks for: on CUDA, algorithms that add up in the same order every time."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # it finds bugs; it does not make bits equal
-    torch.use_deterministic_algorithms(True)
 
 
 def call(main: Callable[[], None]) -> None:
     """Call a script's `main`: an error that is the user's or the machine's becomes one line and an exit status.
 
-    2 for bad input (UserError), 1 for a disk or a memory that does not suffice, 130 for Ctrl-C; 1 and no line where
-    whoever reads the output has closed it, as `| head` does.
+    2 for bad input (UserError), 1 for a full disk or not enough memory, 130 for Ctrl-C; 1 and no line where
+    the reader of the output has closed it, as `| head` does.
     """
-    sys.stdout.reconfigure(line_buffering=True)  # a log file shows each line at once
+    # A log file shows each line at once; a terminal without σ or → shows a question mark.
+    sys.stdout.reconfigure(line_buffering=True, errors="replace")
     try:
         main()
     except UserError as error:

@@ -1,7 +1,7 @@
-"""Data parallel: what torchrun tells us, a process's share of a batch, and gradients summed over processes."""
+"""Several processes under torchrun: each one's part of a batch, and means over all of them."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
@@ -12,11 +12,18 @@ from common.cli import UserError
 # What torchrun tells each process; one process alone is the first of one.
 RANK = int(os.environ.get("RANK", 0))
 PROCESSES = int(os.environ.get("WORLD_SIZE", 1))
-FIRST = RANK == 0  # the process that writes and prints
+IS_MAIN = RANK == 0  # the one process that writes and prints
 
 
-def join(device: torch.device) -> torch.device:
-    """Meet the other processes (gloo on CPU, NCCL on CUDA) and return this one's device."""
+def join(device: torch.device, deterministic: bool = False) -> torch.device:
+    """Meet the other processes (gloo on CPU, NCCL on CUDA) and return this one's device.
+
+    `deterministic` asks for algorithms that add up in the same order every time, on CUDA too.
+    """
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.utils.deterministic.fill_uninitialized_memory = False  # it finds bugs; it does not make bits equal
+        torch.use_deterministic_algorithms(True)
     if PROCESSES == 1:
         return device
     if device.type == "cuda":
@@ -35,7 +42,7 @@ def leave() -> None:
         dist.destroy_process_group()
 
 
-def share(batch: torch.Tensor) -> torch.Tensor:
+def my_part(batch: torch.Tensor) -> torch.Tensor:
     """This process's part of a batch that all processes see alike; the parts' sizes differ by one at most."""
     return batch if PROCESSES == 1 else batch.tensor_split(PROCESSES)[RANK]
 
@@ -45,19 +52,18 @@ def mean(tensor: torch.Tensor) -> torch.Tensor:
     return _reduce(tensor, dist.ReduceOp.SUM).div_(PROCESSES) if PROCESSES > 1 else tensor
 
 
-def mean_gradients(network: nn.Module) -> torch.Tensor:
-    """Replace each gradient by its mean over all processes, in one message; return the norm of all of them."""
-    gradients = [parameter.grad for parameter in network.parameters()]
+def mean_gradients(network: nn.Module) -> None:
+    """Replace each gradient by its mean over all processes, in one message."""
     if PROCESSES > 1:
+        gradients = [parameter.grad for parameter in network.parameters()]
         together = mean(torch.cat([gradient.flatten() for gradient in gradients]))
-        for gradient, whole in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(whole.view_as(gradient))
-    return nn.utils.get_total_norm(gradients)
+        for gradient, averaged in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(averaged.view_as(gradient))
 
 
-def highest(tensor: torch.Tensor) -> torch.Tensor:
-    """Replace each number of `tensor` by the largest of it over all processes."""
-    return _reduce(tensor, dist.ReduceOp.MAX) if PROCESSES > 1 else tensor
+def maximum(numbers: Sequence[int], device: torch.device) -> list[int]:
+    """Each number's maximum over all processes."""
+    return _reduce(torch.tensor(numbers, device=device), dist.ReduceOp.MAX).tolist() if PROCESSES > 1 else list(numbers)
 
 
 def _reduce(tensor: torch.Tensor, operation) -> torch.Tensor:
@@ -68,9 +74,9 @@ def _reduce(tensor: torch.Tensor, operation) -> torch.Tensor:
     return tensor
 
 
-def from_first(values: Iterable[float], device: torch.device) -> list[float]:
-    """The numbers as the first process has them, so that all decide alike."""
-    tensor = torch.tensor(list(values), dtype=torch.float64, device=device)
+def from_main(numbers: Sequence[float], device: torch.device) -> list[float]:
+    """The numbers as the main process has them, so that all decide alike."""
+    tensor = torch.tensor(numbers, dtype=torch.float64, device=device)
     if PROCESSES > 1:
         dist.broadcast(tensor, src=0)
     return tensor.tolist()

@@ -1,82 +1,106 @@
-"""Many runs of a training script, each in a folder of its own; a sweep that was stopped goes on where it was."""
+"""Many runs of the train scripts, each in a folder of its own, and what they have become."""
 
 import os
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from threading import Event
+from typing import NamedTuple
 
 import filelock
-from tqdm import tqdm
 
-from common import cli
+from common.cli import UserError
+from common.console import progress_bar
 from common.files import read_json
 from common.runs import ROOT
 
 
-def run_all(script: str, out_dir: Path, runs: dict[str, list[str]], jobs: int, alike: dict) -> None:
-    """Call `script` once for each of `runs` (a folder's name under OUT_DIR/runs → flags), `jobs` of them at once.
+class PlannedRun(NamedTuple):
+    """A call of a train script (its path below the project's root) whose folder will be OUT_DIR/runs/NAME."""
 
-    Finished runs are left as they are, begun ones gone on with. What each prints goes to OUT_DIR/runs/NAME.log. Ctrl-C
-    and SIGTERM stop the runs under way too; they save. `alike` holds the settings that all runs of a sweep share: runs
-    there that had others are a UserError, for they cannot be compared.
+    name: str
+    script: str
+    flags: list[str]
+
+
+class FinishedRun(NamedTuple):
+    """A finished run; `name` is its folder's name up to the first "-": which network or recipe."""
+
+    name: str
+    seed: int
+    folder: Path
+    arguments: dict
+
+
+def run_all(out_dir: Path, runs: list[PlannedRun], jobs: int, alike: dict) -> None:
+    """Make all runs, `jobs` of them at once. Finished ones are left as they are, unfinished ones are resumed.
+
+    What a run prints goes to OUT_DIR/runs/NAME.log. When one fails, on Ctrl-C and on SIGTERM, those under way are told
+    to stop, and save. Runs that are there already must share the settings in `alike`: else they cannot be compared, and
+    that is a UserError.
     """
     folder = out_dir / "runs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(out_dir / ".lock", timeout=0).acquire()
     except filelock.Timeout:
-        raise cli.UserError(f"--out_dir {out_dir}: another sweep is at work there") from None
+        raise UserError(f"--out_dir {out_dir}: another sweep is at work there") from None
     except OSError as error:
-        raise cli.UserError(f"--out_dir {out_dir}: cannot be written to ({error.strerror})") from None
+        raise UserError(f"--out_dir {out_dir}: cannot be written to ({error.strerror})") from None
     for path in folder.glob("*/config.json"):
         arguments = read_json(path)["arguments"]
-        for name, value in alike.items():
-            if (had := arguments.get(name)) != value:
-                raise cli.UserError(f"--{name} {value}: {path.parent} had {had}; name another --out_dir")
-    shared = [word for name, value in alike.items() for word in (f"--{name}", str(value))]
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    under_way, stopped = [], Event()
+        for name in alike.keys() & arguments.keys():
+            if arguments[name] != alike[name]:
+                raise UserError(f"--{name} {alike[name]}: {path.parent} had {arguments[name]}; name another --out_dir")
 
-    def stop(number: int, _frame) -> None:
-        stopped.set()
-        for process in under_way:
-            process.terminate()  # a terminal sends Ctrl-C to them too, but nobody else SIGTERM
-        raise SystemExit(128 + number)
+    under_way, stopping = [], Event()
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    environment = {"OMP_NUM_THREADS": threads, **os.environ}  # the user's own setting wins
 
-    before = signal.signal(signal.SIGTERM, stop)
-    with lock, ThreadPoolExecutor(jobs) as pool:
+    def make(run: PlannedRun) -> None:
+        if (folder / run.name / "result.json").exists() or stopping.is_set():
+            return
+        begun = (folder / run.name / "config.json").exists()
+        flags = ["--resume", folder / run.name] if begun else [*run.flags, "--out_dir", folder / run.name]
+        log = folder / f"{run.name}.log"
+        with log.open("a") as output:
+            command = [sys.executable, ROOT / run.script, *flags]
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+            under_way.append(process)
+            if stopping.is_set():  # while it was being started
+                process.terminate()
+            status = process.wait()
+        if status:
+            raise UserError(f"{run.name} ended with exit status {status}; see {log}", status=1)
+
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    with lock, ThreadPoolExecutor(jobs) as pool, progress_bar(len(runs), "run") as bar:
         try:
-            started = [
-                pool.submit(_run, script, folder / name, flags + shared, threads, under_way, stopped)
-                for name, flags in runs.items()
-            ]
-            for job in tqdm(started, unit="run", disable=not sys.stderr.isatty()):
+            for job in as_completed([pool.submit(make, run) for run in runs]):
                 job.result()
+                bar.update()
         except BaseException:
-            pool.shutdown(cancel_futures=True)  # those not begun; those under way save and end
+            stopping.set()
+            for process in under_way:
+                process.terminate()
             raise
         finally:
             signal.signal(signal.SIGTERM, before)
 
 
-def _run(
-    script: str, folder: Path, flags: list[str], threads: int, under_way: list[subprocess.Popen], stopped: Event
-) -> None:
-    if (folder / "result.json").exists():
-        return
-    begun = (folder / "config.json").exists()
-    command = [sys.executable, str(ROOT / script)]
-    command += ["--resume", str(folder)] if begun else [*flags, "--out_dir", str(folder)]
-    environment = {"OMP_NUM_THREADS": str(threads), **os.environ}  # the user's own setting wins
-    log = folder.with_suffix(".log")
-    with log.open("a") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
-        under_way.append(process)
-        if stopped.is_set():  # while it was being started
-            process.terminate()
-        status = process.wait()
-    if status:
-        raise cli.UserError(f"{folder.name} ended with exit status {status}; see {log}", status=1)
+def finished_runs(out_dir: Path, names: list[str]) -> list[FinishedRun]:
+    """The finished runs under OUT_DIR/runs whose names are among `names`: in that order, then by length and seed."""
+    found = []
+    for path in (out_dir / "runs").glob("*/result.json"):
+        name, arguments = path.parent.name.split("-")[0], read_json(path.with_name("config.json"))["arguments"]
+        if name in names:
+            found.append(FinishedRun(name, arguments["seed"], path.parent, arguments))
+    return sorted(found, key=lambda run: (names.index(run.name), run.arguments.get("input_length", 0), run.seed))
+
+
+def markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    """A table as README and report show it."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)

@@ -10,6 +10,7 @@ as every run, config.json and result.json.
 """
 
 import argparse
+import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from common import cli
-from common.figures import STYLES, new_figure, save_figure
+from common.figures import STYLES, new_figure, plain_axes, save_figure
 from common.files import write_csv
 from common.runs import Run
 from common.timing import take_turns
@@ -36,7 +37,8 @@ YARDSTICK = "nn.LSTM"
 class FourProducts(LSTM):
     """The loop as the equations are written: each gate's own products with x(t) and h(t−1)."""
 
-    plain = True
+    def __init__(self, *sizes: int):
+        super().__init__(*sizes, plain=True)
 
     def gates(self, x_t: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, ...]:
         W_ix, W_fx, W_gx, W_ox = self.weight_ih.chunk(4)
@@ -47,12 +49,6 @@ class FourProducts(LSTM):
         g = torch.tanh(F.linear(x_t, W_gx, b_g) + F.linear(h, W_gh))
         o = torch.sigmoid(F.linear(x_t, W_ox, b_o) + F.linear(h, W_oh))
         return i, f, g, o
-
-
-class PlainLoop(LSTM):
-    """The plain loop of part1/lstm.py: one product for all gates, gradients by autograd."""
-
-    plain = True
 
 
 class WithoutOneDNN(TorchLSTM):
@@ -68,7 +64,7 @@ CONTESTANTS = {
     "by hand": LSTM,
     YARDSTICK: TorchLSTM,
     "nn.LSTM, oneDNN off": WithoutOneDNN,
-    "plain loop": PlainLoop,
+    "plain loop": functools.partial(LSTM, plain=True),
     "plain loop, four products": FourProducts,
 }
 FLOOR = "floor: the products alone"
@@ -107,7 +103,7 @@ def products(x: torch.Tensor, hidden: int, backward: bool) -> Callable[[], None]
 
 
 def kept_for_backward(network: nn.Module, length: int, batch_size: int) -> int:
-    """Bytes that a forward pass over `length` steps keeps for the way back, parameters aside."""
+    """Bytes that a forward pass over `length` steps keeps for backward, parameters aside."""
     kept = {}
     parameters = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
 
@@ -160,7 +156,7 @@ def benchmark(args: argparse.Namespace) -> Path:
     for name, network in networks.items():
         shorter, longer = (kept_for_backward(network.cpu(), length, args.batch_size) for length in (100, 200))
         memory[name] = (longer - shorter) / 100 / args.batch_size
-        print(f"kept for the way back: {name:26} {memory[name]:8,.0f} bytes a step of length and sequence")
+        print(f"kept for backward: {name:26} {memory[name]:8,.0f} bytes a step of length and sequence")
     write_csv(run.folder / "benchmark.csv", rows)
     draw(rows, run.folder / "benchmark.png")
     run.finish({"memory": memory})
@@ -186,8 +182,7 @@ def draw(rows: list[dict], path: Path) -> None:
         axes.minorticks_off()
         axes.set_xlabel("input length")
         axes.set_ylim(0)
-        axes.grid(color="0.9", linewidth=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
+        plain_axes(axes)
     figure.axes[0].set_ylabel("speed (nn.LSTM = 1)")
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     save_figure(figure, path)
@@ -197,11 +192,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
     lengths = [10, 30, 100, 300, 1000]
-    add("--lengths", nargs="+", type=cli.whole(1, MAX_INPUT_LENGTH), default=lengths, help="input lengths, in digits")
-    add("--rounds", type=cli.whole(1), default=9, help="turns of each contestant at each length")
-    add("--turn", type=cli.real(0), default=0.3, help="seconds a turn takes, about")
-    add("--batch_size", type=cli.whole(1), default=128, help="sequences in a batch")
-    add("--num_hidden", type=cli.whole(1, 4096), default=128, help="units in h (and c)")
+    length = cli.int_between(1, MAX_INPUT_LENGTH)
+    add("--lengths", nargs="+", type=length, default=lengths, help="input lengths, in digits")
+    add("--rounds", type=cli.int_between(1), default=9, help="turns of each contestant at each length")
+    add("--turn", type=cli.float_between(0), default=0.3, help="seconds a turn takes, about")
+    add("--batch_size", type=cli.int_between(1), default=128, help="sequences in a batch")
+    add("--num_hidden", type=cli.int_between(1, 4096), default=128, help="units in h (and c)")
     cli.add_shared_flags(parser)
     args = parser.parse_args(argv)
     args.lengths = sorted(set(args.lengths))

@@ -1,6 +1,5 @@
-"""The networks of Part 1 by name: how one is built, how it starts, how a trained one is loaded."""
+"""The networks of Part 1 by name: how one is built, how its weights are initialised, how a trained one is loaded."""
 
-import argparse
 from pathlib import Path
 
 import torch
@@ -9,8 +8,9 @@ from torch import nn
 from common import checkpoint
 from common.cli import UserError
 from part1.lstm import LSTM
-from part1.palindromes import ENCODINGS, NUM_CLASSES
 from part1.rnn import VanillaRNN
+
+KIND = "palindrome network"  # of a checkpoint
 
 
 class TorchLSTM(nn.Module):
@@ -24,14 +24,14 @@ class TorchLSTM(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, length: int = 10) -> None:
-        """Start as `LSTM` does, its weights copied row for row; of `nn.LSTM`'s two biases the second is zero."""
-        start = LSTM(self.lstm.input_size, self.hidden_dim, self.fc.out_features)
-        start.reset_parameters(length)
-        self.lstm.weight_ih_l0.copy_(start.weight_ih)
-        self.lstm.weight_hh_l0.copy_(start.weight_hh)
-        self.lstm.bias_ih_l0.copy_(start.bias)
+        """Initialise as `LSTM` does, its weights copied row for row; of `nn.LSTM`'s two biases the second is zero."""
+        ours = LSTM(self.lstm.input_size, self.hidden_dim, self.fc.out_features)
+        ours.reset_parameters(length)
+        self.lstm.weight_ih_l0.copy_(ours.weight_ih)
+        self.lstm.weight_hh_l0.copy_(ours.weight_hh)
+        self.lstm.bias_ih_l0.copy_(ours.bias)
         self.lstm.bias_hh_l0.zero_()
-        self.fc.load_state_dict(start.fc.state_dict())
+        self.fc.load_state_dict(ours.fc.state_dict())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         _, (h, _) = self.lstm(x)
@@ -46,9 +46,9 @@ INITS = ("memory", "uniform", "normal")
 def initialise(network: nn.Module, init: str, length: int) -> None:
     """Draw the network's initial weights.
 
-    memory   the start made for remembering over `length` steps: `LSTM.reset_parameters` says how and why
-    uniform  every parameter ~ U(−k, k) with k = 1/√hidden: PyTorch's own start
-    normal   every weight ~ N(0, 1), biases zero: the reference's start. With 128 units each gate sums 128 terms, so its
+    memory   made for remembering over `length` steps: `LSTM.reset_parameters` says how and why
+    uniform  every parameter ~ U(−k, k) with k = 1/√hidden: PyTorch's own initialisation
+    normal   every weight ~ N(0, 1), biases zero: the reference's. With 128 units each gate sums 128 terms, so its
              argument has a standard deviation up to √128 ≈ 11: gates start open or shut, and hardly learn
     """
     if init == "memory":
@@ -64,32 +64,28 @@ def initialise(network: nn.Module, init: str, length: int) -> None:
         raise ValueError(f"init {init!r} is not one of {', '.join(INITS)}")
 
 
-def build(args: argparse.Namespace) -> tuple[nn.Module, dict]:
-    """The network that train.py's flags ask for, at its start; and the names and numbers that rebuild it.
+def build(model: str, sizes: dict[str, int], init: str, length: int, seed: int, plain: bool = False) -> nn.Module:
+    """The network called `model`, initialised for sequences of `length`; `plain` asks for the LSTM's plain loop.
 
-    Draws from PyTorch's global generator, seeded with `args.seed`; nothing else does.
+    `sizes` are input_dim, hidden_dim and output_dim. Draws from PyTorch's global generator, seeded with `seed`; nothing
+    else does.
     """
-    encoding = "one_hot" if args.one_hot else "raw" if args.raw_digits else "scaled"
-    sizes = {"input_dim": ENCODINGS[encoding], "hidden_dim": args.num_hidden, "output_dim": NUM_CLASSES}
-    torch.manual_seed(args.seed)
-    network = NETWORKS[args.model](**sizes)
-    # A curriculum starts short, and so must the memory: a start fit for its end spoils its beginning.
-    initialise(network, args.init, min(args.input_length, 10) if args.curriculum else args.input_length)
-    if args.plain:
-        network.plain = True
-    return network, {"model": args.model, "sizes": sizes, "encoding": encoding}
+    torch.manual_seed(seed)
+    network = NETWORKS[model](**sizes, **({"plain": True} if plain else {}))
+    initialise(network, init, length)
+    return network
 
 
-def load_network(path: Path) -> nn.Module:
-    """The trained network that a checkpoint of Part 1 holds, in eval mode: at its best epoch by validation, or at
-    the end of its curriculum.
+def load_network(path: Path | str) -> nn.Module:
+    """The trained network of a checkpoint of Part 1, in eval mode: at its best epoch by validation, or at the end of
+    its curriculum. `path` is the checkpoint or the folder of its run.
 
-    It reads what `palindromes.encode(digits, network.encoding)` makes of digits. UserError if the file holds none.
+    It reads what `palindromes.encode(digits, network.encoding)` makes of digits. UserError if there is none.
     """
-    content = checkpoint.load(path, kind="palindrome network")
-    network = NETWORKS[content["model"]](**content["sizes"])
+    content = checkpoint.load(path, KIND)
     if content["progress"]["best"] is None:
         raise UserError(f"{path}: this training has no network to show yet")
+    network = NETWORKS[content["model"]](**content["sizes"])
     network.load_state_dict(content["progress"]["best"])
     network.encoding = content["encoding"]
     return network.eval()

@@ -11,6 +11,7 @@ from common.cli import UserError
 
 NUM_CLASSES = 10  # the digits
 MAX_INPUT_LENGTH = 100_000
+MIN_HELD_OUT_LENGTH = 4  # digits; of shorter ones none can be held out
 
 
 class PalindromeDataset(Dataset):
@@ -69,18 +70,20 @@ def split(n: int, portion_train: float) -> tuple[slice, slice, slice]:
     return slice(n_train), slice(n_train, n_train + n_validation), slice(n_train + n_validation, n)
 
 
-def draw(n: int, input_length: int, rng: np.random.Generator, held_out: bool, monotonous: int = 0) -> torch.Tensor:
-    """n random palindromes as they come, digits uint8 (n, input_length + 1): for training, or held out from it.
+def draw_palindromes(
+    n: int, input_length: int, rng: np.random.Generator, held_out: bool, monotonous: int = 0
+) -> torch.Tensor:
+    """n random palindromes, digits uint8 (n, input_length + 1): ones to train on, or ones held out from training.
 
-    Which of the two a palindrome is for, its free digits d(1), d(2), … say, whoever draws it and when: it is held out
-    if Σ k·d(k) is a multiple of ten. So what is trained on and what is tested on never meet, however much is drawn. A
-    palindrome on the wrong side is moved to the right one by its third digit; hence input_length ≥ 4.
+    A palindrome is held out if Σ k·d(k) over its free digits d(1), d(2), … is divisible by 10, else it may be trained
+    on. The rule depends on the palindrome alone, so training and test never share one, however many are drawn. A draw
+    on the wrong side is moved across by changing its third digit, which needs input_length ≥ 4.
 
-    The first `monotonous` of them have but one to three different digits after the first (the third, if it was moved,
-    may be another): long runs and odd mixtures, which uniform digits hardly ever bring.
+    The first `monotonous` of them have only one to three different digits after the first (the third, if it was
+    changed, may be another): long runs and odd mixtures, which uniform digits hardly ever contain.
     """
-    if input_length < 4:
-        raise ValueError(f"input_length {input_length} is below 4: too short to hold any out")
+    if input_length < MIN_HELD_OUT_LENGTH:
+        raise ValueError(f"input_length {input_length} is below {MIN_HELD_OUT_LENGTH}: too short to hold any out")
     n_free = math.ceil((input_length + 1) / 2)
     digits = rng.integers(0, 10, (n, n_free), dtype=np.uint8)
     if monotonous:

@@ -28,7 +28,9 @@ class VanillaRNN(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, length: int = 10) -> None:
-        """Draw initial weights as close to `LSTM`'s as a network without gates allows; it cannot be told a `length`.
+        """Draw initial weights as close to `LSTM`'s as a network without gates allows.
+
+        `length` is ignored: there is no gate to set by it; the argument is `LSTM`'s.
 
         W_hh orthogonal (Saxe et al. 2014),  W_hx ~ U(−1, 1),  b_h ~ U(−1, 1)
         """

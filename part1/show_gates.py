@@ -8,9 +8,9 @@ Writes gates.png. From top to bottom: the digits; over time, input gate i, forge
 the units that carry the memory; and how surely the first digit can be told at each step. Long palindromes are shown
 twice: the first steps, and all of them.
 
-A unit carries the memory if its c(T) depends on the first digit and on nothing else: the share of the variance of c(T)
-over many palindromes that lies between those of different first digits (R²). How much memory holds is measured by a
-linear reading of c(t), fitted on half of the palindromes to name the first digit and counted on the other half.
+How far a unit carries the memory is measured by R²: the share of the variance of its c(T), over many palindromes, that
+lies between those of different first digits. How much memory holds is measured by a linear reading of c(t), fitted on
+half of the palindromes to name the first digit and counted on the other half.
 """
 
 import argparse
@@ -26,11 +26,11 @@ from matplotlib.ticker import MaxNLocator
 
 from common import cli, seeds
 from common.cli import UserError
-from common.figures import STYLES, new_figure, save_figure
+from common.figures import STYLES, new_figure, plain_axes, save_figure
 from common.runs import Run, newest
 from part1.lstm import LSTM
 from part1.networks import load_network
-from part1.palindromes import MAX_INPUT_LENGTH, NUM_CLASSES, draw, encode
+from part1.palindromes import MAX_INPUT_LENGTH, NUM_CLASSES, draw_palindromes, encode
 
 UNITS = 8  # shown
 SEQUENCES = 1000  # over which units are chosen and readings fitted
@@ -77,21 +77,21 @@ def read_linearly(c: torch.Tensor, first: torch.Tensor) -> float:
 
 def show_gates(args: argparse.Namespace) -> Path:
     """Draw the picture; returns its folder."""
-    source = args.run or newest("part1/train.py", finished=True)
+    source = args.run or newest("part1/train.py", "part1/train_curriculum.py", finished=True)
     if source is None:
         raise UserError("outputs/ holds no finished run of part1/train.py; make one, or name its folder")
-    network = load_network(source / "checkpoint.pt").to(args.device)
+    network = load_network(source).to(args.device)
     if not isinstance(network, LSTM):
         raise UserError(f"{source}: its network is no LSTM by hand, so it has no gates to show")
     rng = np.random.default_rng(seeds.stream_seed(args.seed, "gates"))
     if args.digits:
         digits = torch.tensor([args.digits], dtype=torch.uint8)
     else:
-        digits = draw(1, args.input_length, rng, held_out=True)[:, :-1]
+        digits = draw_palindromes(1, args.input_length, rng, held_out=True)[:, :-1]
     length = digits.shape[1]
     run = Run.create(args, "part1/show_gates.py", f"part1/gates-T{length}")
 
-    many = draw(SEQUENCES, max(length, 4), rng, held_out=True)[:, :length]
+    many = draw_palindromes(SEQUENCES, max(length, 4), rng, held_out=True)[:, :length]
     steps = sorted({round(t) for t in np.geomspace(1, length, READINGS)})
     memory, first = trace(network, many.to(args.device), steps)["c"], many[:, 0].long()
     readings = [read_linearly(c, first) for c in memory]
@@ -153,9 +153,8 @@ def draw_picture(digits, traces, names, steps, readings, surely, folder: Path) -
             axes.set_xlim(0.5, span + 0.5)
             axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
             axes.tick_params(labelbottom=axes is curve)
-        for axes in (memory, curve):
-            axes.grid(color="0.9", linewidth=0.6)
-            axes.spines[["top", "right"]].set_visible(False)
+        plain_axes(memory)
+        plain_axes(curve)
     figure.colorbar(image, ax=panels[1:4, -1], pad=0.01, aspect=30, label="shut 0 … open 1")
     panels[4, 0].set_ylabel("memory c\n(a line a unit)", fontsize=8)
     panels[5, 0].set_ylabel("first digit\nknown", fontsize=8)
@@ -182,8 +181,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("--run", type=Path, help="a run's folder; if not given, the newest finished one's")
-    add("--digits", type=cli.whole(0, 9), nargs="+", help="what the network reads; if not given, a palindrome is drawn")
-    add("--input_length", type=cli.whole(4, MAX_INPUT_LENGTH), default=10, help="its length, if it is drawn")
+    add("--digits", type=cli.int_between(0, 9), nargs="+", help="what it reads; if not given, a palindrome is drawn")
+    add("--input_length", type=cli.int_between(4, MAX_INPUT_LENGTH), default=10, help="its length, if it is drawn")
     cli.add_shared_flags(parser)
     return parser.parse_args(argv)
 

@@ -19,19 +19,18 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
+from PIL import Image
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
-from torchvision.datasets import MNIST
 
 from common import cli
 from common.files import write_csv
 from common.runs import Run
 from common.timing import take_turns
-from part2.mnist import ROOT, load_mnist
+from part2.mnist import load_mnist
 from part2.networks import Discriminator, Generator
-from part2.recipes import RECIPES, update_average
-from part2.train_gan import train_step
+from part2.recipes import RECIPES, Game, train_step
 
 YARDSTICK = "the assignment's loop"
 FLOOR = "floor: products and Adam's memory traffic"
@@ -46,10 +45,21 @@ def networks(device: torch.device, width: int = 1) -> tuple[Generator, Discrimin
 def loaded(batch_size: int, device: torch.device) -> Iterator[torch.Tensor]:
     """Batches as the assignment has them: PIL images, each transformed on its way through a DataLoader."""
     to_tensor = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
-    load_mnist("train")  # verifies and unpacks
-    loader = DataLoader(MNIST(str(ROOT), transform=to_tensor), batch_size=batch_size, shuffle=True, drop_last=True)
+    images, labels = load_mnist("train")
+    pixels = images.add(1).mul(127.5).round().byte().squeeze(1).numpy()
+
+    class Images(Dataset):
+        """What `torchvision.datasets.MNIST` does, which wants the archives unpacked."""
+
+        def __len__(self) -> int:
+            return len(pixels)
+
+        def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+            return to_tensor(Image.fromarray(pixels[index])), int(labels[index])
+
+    loader = DataLoader(Images(), batch_size=batch_size, shuffle=True, drop_last=True)
     while True:
-        yield from (images.to(device) for images, _ in loader)
+        yield from (batch.to(device) for batch, _ in loader)
 
 
 def in_memory(batch_size: int, device: torch.device) -> Iterator[torch.Tensor]:
@@ -90,27 +100,21 @@ def assigned(batches: Iterator[torch.Tensor], device: torch.device) -> Callable[
     return step
 
 
-def ours(name: str, batches: Iterator[torch.Tensor], device: torch.device, bf16=False) -> Callable[[], torch.Tensor]:
+def ours(name: str, batches: Iterator[torch.Tensor], device: torch.device, bf16: bool = False) -> Callable[[], tuple]:
     """A step as train_gan.py takes it by the recipe of that name; returns both losses and two accuracies."""
     recipe = RECIPES[name]
-    generator, discriminator = networks(device, recipe.width)
-    average, _ = networks(device, recipe.width)
-    optimizers = [recipe.make_optimizer(network, recipe.learning_rate) for network in (generator, discriminator)]
-    precision = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+    game = Game(*networks(device, recipe.width), recipe, recipe.learning_rate)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
     count = itertools.count()
 
-    def step() -> torch.Tensor:
-        real, batch = next(batches), next(count)
-        z = torch.randn(len(real), 100).to(device)
-        summary, _ = train_step(generator, discriminator, *optimizers, recipe, real, z, batch, precision)
-        if recipe.average:
-            update_average(average, generator, recipe.average, batch + 1)
-        return summary
+    def step() -> tuple[torch.Tensor, ...]:
+        real = next(batches)
+        return train_step(game, real, torch.randn(len(real), 100).to(device), next(count), autocast)
 
     return step
 
 
-def floor(batch_size: int, device: torch.device) -> Callable[[], None]:
+def lower_bound(batch_size: int, device: torch.device) -> Callable[[], None]:
     """The reference recipe's matrix products, and four reads and three writes of what Adam holds for each weight.
 
     A layer forward is x Wᵀ, backward δᵀ x for its weights and δ W for what lies before it. The generator goes forward
@@ -162,7 +166,7 @@ def contestants(batch_size: int, device: torch.device) -> dict[str, Callable]:
         "reference recipe, bf16 products": ours("reference", memory, device, bf16=True),
         "improved recipe": ours("improved", memory, device),
         "improved recipe, bf16 products": ours("improved", memory, device, bf16=True),
-        FLOOR: floor(batch_size, device),
+        FLOOR: lower_bound(batch_size, device),
     }
 
 
@@ -174,13 +178,13 @@ def benchmark(args: argparse.Namespace) -> Path:
     torch.manual_seed(args.seed)  # the order of the images and the noise, which no time depends on
     times = take_turns(steps, args.rounds, args.turn, args.device)
     rows = []
-    for name, own in times.items():
-        ratios = sorted(y / t for y, t in zip(times[YARDSTICK], own, strict=True))
-        above_floor = median(t / f for t, f in zip(own, times[FLOOR], strict=True))
+    for name, seconds in times.items():
+        ratios = sorted(y / t for y, t in zip(times[YARDSTICK], seconds, strict=True))
+        above_floor = median(t / f for t, f in zip(seconds, times[FLOOR], strict=True))
         row = {
             "contestant": name,
-            "ms_per_step": f"{1000 * median(own):.2f}",
-            "steps_per_second": f"{1 / median(own):.1f}",
+            "ms_per_step": f"{1000 * median(seconds):.2f}",
+            "steps_per_second": f"{1 / median(seconds):.1f}",
         }
         row |= {"speed": f"{median(ratios):.3f}", "slowest": f"{ratios[0]:.3f}", "fastest": f"{ratios[-1]:.3f}"}
         rows.append(row | {"times_the_floor": f"{above_floor:.3f}"})
@@ -196,9 +200,9 @@ def benchmark(args: argparse.Namespace) -> Path:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
-    add("--rounds", type=cli.whole(1), default=9, help="turns of each contestant")
-    add("--turn", type=cli.real(0), default=1.0, help="seconds a turn takes, about")
-    add("--batch_size", type=cli.whole(2, 60_000), default=64, help="images in a batch")
+    add("--rounds", type=cli.int_between(1), default=9, help="turns of each contestant")
+    add("--turn", type=cli.float_between(0), default=1.0, help="seconds a turn takes, about")
+    add("--batch_size", type=cli.int_between(2, 60_000), default=64, help="images in a batch")
     cli.add_shared_flags(parser)
     return parser.parse_args(argv)
 

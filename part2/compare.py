@@ -29,11 +29,11 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image
 
 from common import cli
-from common.figures import STYLES, new_figure, save_figure, save_picture, tile
-from common.files import read_json, write_csv, write_whole
+from common.figures import STYLES, bare_axes, new_figure, plain_axes, save_figure, save_picture, tile
+from common.files import write_csv, write_whole
 from common.runs import OUTPUTS, read_metrics
-from common.sweeps import run_all
-from part2.evaluate import SPLITS, Judge, floor, real_images, sample
+from common.sweeps import FinishedRun, PlannedRun, finished_runs, markdown_table, run_all
+from part2.judge import SPLITS, Judge, real_baseline, real_images, sample
 from part2.networks import load_generator
 from part2.recipes import RECIPES
 
@@ -48,29 +48,24 @@ COLUMNS = {
     "coverage": "coverage",
     "score": "score",
 }
+OF_TRAINING = {"batch", "generator_loss", "discriminator_loss", "accuracy_real", "accuracy_fake"}  # not in the table
 
 
-def base(recipe: str) -> str:
+def family(recipe: str) -> str:
+    """reference or improved: the recipe of which this one changes a part."""
     return recipe.split("_")[0]
 
 
-def finished_runs(folder: Path) -> dict[tuple[str, int], Path]:
-    """(recipe, seed) → the folder of each finished run, in the recipes' order."""
-    runs = {}
-    for path in folder.glob("*/result.json"):
-        arguments = read_json(path.with_name("config.json"))["arguments"]
-        if arguments.get("recipe") in RECIPES:
-            runs[arguments["recipe"], arguments["seed"]] = path.parent
-    order = list(RECIPES)
-    return dict(sorted(runs.items(), key=lambda run: (order.index(run[0][0]), run[0][1])))
+STYLE_OF = {recipe: STYLES[("reference", "improved").index(family(recipe))] for recipe in RECIPES}
 
 
-def collect(folder: Path, recipe: str, seed: int) -> list[dict]:
+def collect(run: FinishedRun) -> list[dict]:
     """The measurements of a finished run as rows of the table."""
-    about = {"recipe": recipe, "seed": seed}
-    training = {"batch", "generator_loss", "discriminator_loss", "accuracy_real", "accuracy_fake"}
-    rows = [row for row in read_metrics(folder) if "frechet" in row]
-    return [about | {key: value for key, value in row.items() if key not in training} for row in rows]
+    return [
+        {"recipe": run.name, "seed": run.seed} | {key: value for key, value in row.items() if key not in OF_TRAINING}
+        for row in read_metrics(run.folder)
+        if "frechet" in row
+    ]
 
 
 def at_the_end(rows: list[dict]) -> dict[str, list[dict]]:
@@ -88,32 +83,32 @@ def seconds_until(rows: list[dict], frechet: float) -> list[float]:
 
 
 def to_table(rows: list[dict], real: dict[str, float]) -> str:
-    """Markdown: the last measurement, its mean over seeds and in brackets lowest and highest; at the end the floor.
+    """Markdown: the last measurement, its mean over seeds and in brackets lowest and highest; last, real images.
 
     The last column: seconds until the Fréchet distance is reached at which the reference recipe's best seed ends.
     """
     last = at_the_end(rows)
     goal = min(row["frechet"] for row in last["reference"]) if "reference" in last else None
-    header = ["recipe", "seeds", "epochs", *COLUMNS.values(), "a digit's share", "seconds to the reference's best"]
-    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
-    for recipe, ends in (last | {REAL: [real]}).items():
-        about = [recipe, str(len(ends)), str(ends[0]["epoch"])] if recipe != REAL else [REAL, "", ""]
+    lines = []
+    for recipe, ends in last.items():
         times = seconds_until([row for row in rows if row["recipe"] == recipe], goal) if goal else []
         seconds = f"{mean(times):,.0f}" if times and max(times) < float("inf") else ""
-        lines.append("| " + " | ".join([*about, *figures(ends), seconds]) + " |")
-    return "\n".join(lines) + "\n"
+        lines.append([recipe, str(len(ends)), str(ends[0]["epoch"]), *cells(ends), seconds])
+    lines.append([REAL, "", "", *cells([real]), ""])
+    header = ["recipe", "seeds", "epochs", *COLUMNS.values(), "a digit's share", "seconds to the reference's best"]
+    return markdown_table(header, lines)
 
 
-def figures(ends: list[dict]) -> list[str]:
-    """The cells of a row of the table, from the last measurement of each seed."""
-    cells = []
+def cells(ends: list[dict]) -> list[str]:
+    """A row of the table, from the last measurement of each seed."""
+    texts = []
     for column in COLUMNS:
         values = [row[column] for row in ends]
         digits = 1 if column.startswith("frechet") and mean(values) >= 10 else 2
         spread = f" ({min(values):.{digits}f}–{max(values):.{digits}f})" if len(values) > 1 else ""
-        cells.append(f"{mean(values):.{digits}f}{spread}")
+        texts.append(f"{mean(values):.{digits}f}{spread}")
     shares = [row[f"share_{digit}"] for row in ends for digit in range(10)]
-    return [*cells, f"{100 * min(shares):.1f}–{100 * max(shares):.1f} %"]
+    return [*texts, f"{100 * min(shares):.1f}–{100 * max(shares):.1f} %"]
 
 
 def draw_quality(rows: list[dict], real: dict[str, float], path: Path) -> None:
@@ -122,25 +117,24 @@ def draw_quality(rows: list[dict], real: dict[str, float], path: Path) -> None:
     over_epochs, over_time, end = figure.subplots(1, 3, width_ratios=(1, 1, 1.1))
     last, lines = at_the_end(rows), {}
     for recipe, ends in last.items():
-        style, is_base = STYLES[("reference", "improved").index(base(recipe))], recipe == base(recipe)
-        look = style | ({"linewidth": 1.4} if is_base else {"linewidth": 0.5, "alpha": 0.6})
-        label = recipe if is_base else f"{base(recipe)}, one thing changed"
+        is_family = recipe == family(recipe)
+        style = STYLE_OF[recipe] | ({"linewidth": 1.4} if is_family else {"linewidth": 0.5, "alpha": 0.6})
+        label = recipe if is_family else f"{family(recipe)}, one thing changed"
         for seed in (row["seed"] for row in ends):
-            own = [row for row in rows if (row["recipe"], row["seed"]) == (recipe, seed)]
-            y = [row["frechet"] for row in own]
-            (lines[label],) = over_epochs.plot([row["epoch"] for row in own], y, **look)
-            over_time.plot([row["seconds"] / 60 for row in own], y, **look)
+            run = [row for row in rows if (row["recipe"], row["seed"]) == (recipe, seed)]
+            y = [row["frechet"] for row in run]
+            (lines[label],) = over_epochs.plot([row["epoch"] for row in run], y, **style)
+            over_time.plot([row["seconds"] / 60 for row in run], y, **style)
     for axes, label in ((over_epochs, "epoch"), (over_time, "minutes of training")):
         axes.set_xscale("log")
         axes.set_xlabel(label)
         axes.set_ylabel("Fréchet distance")
         axes.axhline(real["frechet"], color="0.3", linewidth=0.8)
-        axes.annotate(
-            "real images", (0.02, real["frechet"]), (0, 3), ("axes fraction", "data"), "offset points", fontsize=8
-        )
+        place = {"xytext": (0, 3), "xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+        axes.annotate("real images", (0.02, real["frechet"]), fontsize=8, **place)
     for place, (recipe, ends) in enumerate(last.items()):
-        color = STYLES[("reference", "improved").index(base(recipe))]["color"]
-        end.scatter([row["frechet"] for row in ends], [place] * len(ends), s=14, color=color, alpha=0.7, zorder=3)
+        distances = [row["frechet"] for row in ends]
+        end.scatter(distances, [place] * len(ends), s=14, color=STYLE_OF[recipe]["color"], alpha=0.7, zorder=3)
     end.set_yticks(range(len(last)), [name.replace("_", " ") for name in last], fontsize=8)
     end.invert_yaxis()
     end.set_xlabel(f"Fréchet distance after {max(row['epoch'] for row in rows)} epochs")
@@ -153,8 +147,7 @@ def draw_quality(rows: list[dict], real: dict[str, float], path: Path) -> None:
             scale.set_major_locator(LogLocator(subs=(1, 2, 5)))
             scale.set_major_formatter("{x:g}")
             scale.set_minor_formatter(NullFormatter())
-        axes.grid(color="0.9", linewidth=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
+        plain_axes(axes)
     save_figure(figure, path)
 
 
@@ -163,43 +156,48 @@ def samples(folder: Path) -> np.ndarray:
     """The first digits of a finished run's generator, not chosen: a row of them, drawn once into samples.png."""
     path = folder / "samples.png"
     if not path.exists():
-        images = sample(load_generator(folder / "checkpoint.pt"), 0, SHOWN)
+        images = sample(load_generator(folder), 0, SHOWN)
         save_picture(tile(images, SHOWN), path, scale=1)
     return np.asarray(Image.open(path))
 
 
-def draw_samples(runs: dict[tuple[str, int], Path], path: Path) -> None:
+def draw_samples(runs: list[FinishedRun], path: Path) -> None:
     """A row of digits for each recipe, a column for each seed."""
-    recipes, seeds = list(dict.fromkeys(recipe for recipe, _ in runs)), sorted({seed for _, seed in runs})
+    recipes, seeds = list(dict.fromkeys(run.name for run in runs)), sorted({run.seed for run in runs})
     width = 30 * max(1, SHOWN // len(seeds))  # of a column: a digit's 28 pixels and two between
     sheet = np.full((30 * len(recipes), (width + 10) * len(seeds)), 255, dtype=np.uint8)
-    for (recipe, seed), folder in runs.items():
-        top, left = 30 * recipes.index(recipe), (width + 10) * seeds.index(seed)
-        sheet[top : top + 28, left : left + width - 2] = samples(folder)[:, : width - 2]
+    for run in runs:
+        top, left = 30 * recipes.index(run.name), (width + 10) * seeds.index(run.seed)
+        sheet[top : top + 28, left : left + width - 2] = samples(run.folder)[:, : width - 2]
     figure = new_figure(8, 0.41 * len(recipes) + 0.3)
     axes = figure.subplots()
     axes.imshow(sheet, cmap="gray", vmin=0, vmax=255, aspect="auto")  # else long names leave the figure
     rows, columns = 14 + 30 * np.arange(len(recipes)), width / 2 + (width + 10) * np.arange(len(seeds))
     axes.set_yticks(rows, [name.replace("_", " ") for name in recipes], fontsize=8)
     axes.set_xticks(columns, [f"seed {seed}" for seed in seeds], fontsize=8)
-    axes.tick_params(length=0, labeltop=True, labelbottom=False)
-    axes.spines[:].set_visible(False)
+    axes.tick_params(labeltop=True, labelbottom=False)
+    bare_axes(axes)
     save_figure(figure, path)
 
 
 def compare(args: argparse.Namespace) -> None:
-    runs = {f"{r}-seed{s}": ["--recipe", r, "--seed", str(s)] for r in args.recipes for s in args.seeds}
     alike = {"n_epochs": args.n_epochs, "data_size": args.data_size, "precision": args.precision}
     alike |= {"eval_interval": args.eval_interval, "eval_split": args.eval_split}
-    run_all("part2/train_gan.py", args.out_dir, runs, args.jobs, alike)
-    finished = finished_runs(args.out_dir / "runs")
-    rows = [row for key, folder in finished.items() for row in collect(folder, *key)]
-    real = floor(Judge(args.eval_split, torch.device("cpu")), real_images(args.eval_split)[1], seed=0)
+    shared = [word for name, value in alike.items() for word in (f"--{name}", str(value))]
+    plan = [
+        PlannedRun(f"{recipe}-seed{seed}", "part2/train_gan.py", ["--recipe", recipe, "--seed", str(seed), *shared])
+        for recipe in args.recipes
+        for seed in args.seeds
+    ]
+    run_all(args.out_dir, plan, args.jobs, alike)
+    runs = finished_runs(args.out_dir, list(RECIPES))
+    rows = [row for run in runs for row in collect(run)]
+    real = real_baseline(Judge(args.eval_split, torch.device("cpu")), real_images(args.eval_split)[1], seed=0)
     table = to_table(rows, real)
     write_csv(args.out_dir / "compare.csv", [*rows, dict.fromkeys(rows[0], "") | {"recipe": REAL} | real])
     write_whole(args.out_dir / "table.md", table)
     draw_quality(rows, real, args.out_dir / "compare.png")
-    draw_samples(finished, args.out_dir / "samples.png")
+    draw_samples(runs, args.out_dir / "samples.png")
     print(f"{table}\npictures: {args.out_dir / 'compare.png'} and samples.png")
 
 
@@ -207,13 +205,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES), help="which recipes")
-    add("--seeds", nargs="+", type=cli.whole(0, 2**63 - 1), default=[0, 1, 2], help="seeds, a run each")
-    add("--n_epochs", type=cli.whole(1), default=200, help="epochs of each run")
-    add("--eval_interval", type=cli.whole(1), default=10, help="epochs between two measurements of quality")
+    add("--seeds", nargs="+", type=cli.seed, default=[0, 1, 2], help="seeds, a run each")
+    add("--n_epochs", type=cli.int_between(1), default=200, help="epochs of each run")
+    add("--eval_interval", type=cli.int_between(1), default=10, help="epochs between two measurements of quality")
     add("--eval_split", choices=SPLITS, default="test", help="real images to compare with; validation: to choose by")
-    add("--data_size", type=cli.whole(64, 60_000), default=60_000, help="training images, the first ones")
-    add("--precision", choices=cli.PRECISIONS, default="float32", help="of the networks' products")
-    add("--jobs", type=cli.whole(1, 1024), default=1, help="runs at once")
+    add("--data_size", type=cli.int_between(64, 60_000), default=60_000, help="training images, the first ones")
+    add("--precision", choices=cli.PRECISIONS, default="float32", help="of the networks' matrix products")
+    add("--jobs", type=cli.int_between(1, 1024), default=1, help="runs at once")
     add("--out_dir", type=Path, default=OUTPUTS / "part2" / "compare", help="where runs and results lie")
     args = parser.parse_args(argv)
     if args.eval_interval > args.n_epochs:

@@ -28,12 +28,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import nn
 
-from common import cli, seeds
+from common import cli
 from common.files import write_whole
 from common.runs import Run
 from part2.classifier import Classifier, load_classifier
-from part2.interpolate import DRAWS, find_ends
-from part2.networks import Generator, find_generator, load_generator
+from part2.generators import find_generator
+from part2.networks import Generator, load_generator
+from part2.walks import draw_and_read, find_ends
 
 ENDS = 8  # latent points of a digit, at most
 TEMPLATE = Path(__file__).with_suffix(".html")
@@ -77,12 +78,11 @@ def explore(args: argparse.Namespace) -> Path:
     source = find_generator(args.checkpoint)
     generator = load_generator(source).to(args.device)
     classifier = load_classifier().to(args.device)
-    z = torch.randn(DRAWS, generator.latent_dim, generator=seeds.generator(args.seed, "ends")).to(args.device)
-    probability = torch.cat([classifier.read(generator(part)) for part in z.split(1000)])
+    z, probability = draw_and_read(generator, classifier, args.seed)
     digits = probability.argmax(1).unique().tolist()
     if len(digits) < 2:
         raise cli.UserError(
-            f"{source}: the classifier reads all of {DRAWS:,} images as a {digits[0]}; "
+            f"{source}: the classifier reads all of {len(z):,} images as a {digits[0]}; "
             "train it for longer, or name another --checkpoint"
         )
     ends = {digit: points[:ENDS] for digit, points in find_ends(z, probability, digits).items()}

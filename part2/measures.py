@@ -25,7 +25,7 @@ def frechet(real: torch.Tensor, fake: torch.Tensor) -> float:
 def radii(points: torch.Tensor, k: int = K) -> torch.Tensor:
     """The distance from each point of (n, d) to the k-th nearest of the others, (n,), float64."""
     points = points.double()
-    return torch.cat([torch.cdist(some, points).kthvalue(k + 1).values for some in points.split(1000)])
+    return torch.cat([torch.cdist(part, points).kthvalue(k + 1).values for part in points.split(1000)])
 
 
 def neighbourhood(
@@ -47,8 +47,8 @@ def neighbourhood(
     fake_radii = radii(fake, k)
     balls_around = torch.zeros(len(fake), dtype=torch.int64, device=fake.device)  # #{r: f inside B(r)}
     recalled = covered = 0
-    for some, radius in zip(real.split(1000), real_radii.split(1000), strict=True):
-        distance = torch.cdist(some, fake)
+    for part, radius in zip(real.split(1000), real_radii.split(1000), strict=True):
+        distance = torch.cdist(part, fake)
         inside = distance < radius.unsqueeze(1)
         balls_around += inside.sum(0)
         covered += inside.any(1).sum().item()
@@ -73,5 +73,5 @@ def score(probability: torch.Tensor) -> float:
 def nearest(points: torch.Tensor, others: torch.Tensor, n: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
     """For each of the points (m, …), the distances to its n nearest of `others`, and which they are: both (m, n)."""
     others = others.flatten(1)
-    found = [torch.cdist(some, others).topk(n, largest=False) for some in points.flatten(1).split(500)]
+    found = [torch.cdist(part, others).topk(n, largest=False) for part in points.flatten(1).split(500)]
     return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])

@@ -1,25 +1,20 @@
-"""MNIST as one verified tensor in memory."""
+"""MNIST as one verified tensor in memory, straight from the committed archives."""
 
+import gzip
 import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-import filelock
 import torch
-from torchvision.datasets import MNIST
-from torchvision.datasets.mnist import read_image_file, read_label_file
-from torchvision.datasets.utils import calculate_md5, extract_archive
 
 from common.cli import UserError
 
-ROOT = Path(__file__).resolve().parents[1] / "data"
-
-# The unpacked files: bytes and SHA-256. The archives' MD5 sums are torchvision's own.
-UNPACKED = {
-    "train-images-idx3-ubyte": (47040016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
-    "train-labels-idx1-ubyte": (60008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
-    "t10k-images-idx3-ubyte": (7840016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
-    "t10k-labels-idx1-ubyte": (10008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+RAW = Path(__file__).resolve().parents[1] / "data" / "MNIST" / "raw"
+MD5 = {
+    "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+    "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+    "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+    "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
 }
 
 
@@ -30,40 +25,23 @@ class Digits(NamedTuple):
     labels: torch.Tensor
 
 
-def load_mnist(split: str, root: Path = ROOT) -> Digits:
+def load_mnist(split: str, folder: Path | str = RAW) -> Digits:
     """The 60,000 images of split "train" or the 10,000 of split "test".
 
-    The unpacked files are checked whenever they are loaded, which torchvision's own class never does; a missing or
-    damaged one is unpacked from its archive, a damaged archive is a UserError. Nothing is ever downloaded.
+    Nothing is ever downloaded or unpacked on the disk. UserError if an archive is not the official one.
     """
     prefix = {"train": "train", "test": "t10k"}[split]
-    raw = root / "MNIST" / "raw"
-    names = [f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"]
+    pixels = _read(Path(folder) / f"{prefix}-images-idx3-ubyte.gz", header=16).view(-1, 1, 28, 28)
+    labels = _read(Path(folder) / f"{prefix}-labels-idx1-ubyte.gz", header=8)
+    return Digits(pixels.float().div_(127.5).sub_(1), labels.long())
+
+
+def _read(archive: Path, header: int) -> torch.Tensor:
+    """The bytes that an archive holds after its header."""
     try:
-        if not all(_is_sound(raw / name) for name in names):
-            with filelock.FileLock(raw / ".lock"):  # of several processes, one unpacks
-                for name in names:
-                    if not _is_sound(raw / name):
-                        _unpack(raw / f"{name}.gz")
-        images, labels = read_image_file(str(raw / names[0])), read_label_file(str(raw / names[1]))
+        data = archive.read_bytes()
     except OSError as error:
-        raise UserError(f"{raw}: cannot be read or unpacked into ({error.strerror or error})") from None
-    return Digits(images.unsqueeze(1).float().div_(127.5).sub_(1), labels)
-
-
-def _is_sound(path: Path) -> bool:
-    size, sha256 = UNPACKED[path.name]
-    if not path.exists() or path.stat().st_size != size:
-        return False
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
-
-
-def _unpack(archive: Path) -> None:
-    """Unpack an archive beside itself; UserError if it is missing or not the official one."""
-    found = calculate_md5(archive) if archive.exists() else None
-    expected = dict(MNIST.resources)[archive.name]
-    if found != expected:
-        what = f"is damaged (MD5 {found}, not {expected})" if found else "is missing"
-        raise UserError(f"{archive}: {what}; bring it back with: git checkout -- data/MNIST/raw")
-    extract_archive(str(archive), str(archive.parent))
+        raise UserError(f"{archive}: cannot be read ({error.strerror}); restore it: git checkout -- data") from None
+    if (found := hashlib.md5(data, usedforsecurity=False).hexdigest()) != MD5[archive.name]:
+        raise UserError(f"{archive}: is damaged (MD5 {found}); restore it: git checkout -- data")
+    return torch.frombuffer(bytearray(gzip.decompress(data)), dtype=torch.uint8, offset=header)

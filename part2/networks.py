@@ -8,8 +8,8 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from common import checkpoint, seeds
-from common.runs import PRETRAINED, newest
 
+KIND = "GAN"  # of a checkpoint
 PIXELS = 28 * 28
 
 
@@ -79,27 +79,13 @@ def measure_statistics(generator: Generator) -> Generator:
     return generator.eval()
 
 
-def find_generator(named: Path | None) -> Path:
-    """The checkpoint to sample from: of the run or file that is named, else of the newest finished run of train_gan.py
-    under outputs/, else the pretrained one."""
-    path = named or newest("part2/train_gan.py", finished=True) or PRETRAINED / "generator"
-    return path / "checkpoint.pt" if path.is_dir() else path
-
-
-def load_generator(path: Path) -> Generator:
-    """The generator to sample from that a GAN checkpoint holds, in eval mode; UserError if it is none.
+def load_generator(path: Path | str) -> Generator:
+    """The generator to sample from that a GAN's checkpoint holds, in eval mode; `path` is the file or its run's folder.
 
     This is the average of the weights over training where the recipe keeps one (its statistics measured anew), else the
-    last weights.
+    last weights. UserError if there is none.
     """
-    content = checkpoint.load(path, kind="GAN")
-    generator = Generator(content["latent_dim"], content.get("width", 1))
+    content = checkpoint.load(path, KIND)
+    generator = Generator(content["latent_dim"], content["width"])
     generator.load_state_dict(content.get("average") or content["generator"])
     return measure_statistics(generator) if content.get("average") else generator.eval()
-
-
-def export_generator(source: Path, target: Path) -> None:
-    """Write the generator to sample from, alone, to `target`: a few megabytes to share instead of a whole training."""
-    content = checkpoint.load(source, kind="GAN")
-    about = {key: content[key] for key in ("latent_dim", "width", "recipe")}
-    checkpoint.save(target, "GAN", {**about, "generator": load_generator(source).state_dict()})

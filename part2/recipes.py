@@ -1,11 +1,14 @@
-"""Recipes: ways to train the same generator and discriminator. The two losses, the penalty and the average."""
+"""Recipes, ways to train the same generator and discriminator: losses, penalty, average, one training step."""
 
+import copy
 from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from part2.networks import Generator
+from common import distributed
+from part2.networks import Discriminator, Generator, measure_statistics
 
 PENALTY_INTERVAL = 8  # batches; the penalty then counts so many times as much (Karras et al. 2020)
 
@@ -35,7 +38,7 @@ class Recipe:
     average: float = 0.0
     width: int = 1
 
-    def make_optimizer(self, network: torch.nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+    def make_optimizer(self, network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
         if self.optimizer == "rmsprop":
             return torch.optim.RMSprop(network.parameters(), learning_rate, alpha=self.betas[1])
         return torch.optim.Adam(network.parameters(), learning_rate, betas=self.betas, fused=True)
@@ -107,3 +110,70 @@ def update_average(average: Generator, generator: Generator, decay: float, batch
     weight = 1 - min(decay, batch / (batch + 10))
     for kept, value in zip(average.parameters(), generator.parameters(), strict=True):
         kept.lerp_(value, weight)
+
+
+class Game:
+    """Generator against discriminator: both networks, their optimisers, and the average of the generator's weights.
+
+    `average` is None where the recipe keeps none.
+    """
+
+    def __init__(self, generator: Generator, discriminator: Discriminator, recipe: Recipe, learning_rate: float):
+        self.generator, self.discriminator, self.recipe = generator, discriminator, recipe
+        self.generator_optimizer = recipe.make_optimizer(generator, learning_rate)
+        self.discriminator_optimizer = recipe.make_optimizer(discriminator, learning_rate)
+        self.average = copy.deepcopy(generator) if recipe.average else None
+
+    def learners(self) -> dict:
+        """All that a checkpoint must hold, by name."""
+        return {name: learner for name, learner in vars(self).items() if name != "recipe" and learner is not None}
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
+            optimizer.param_groups[0]["lr"] = learning_rate
+
+    def sampler(self) -> Generator:
+        """What `load_generator` would return if training ended here, to sample from; training is untouched."""
+        return measure_statistics(copy.deepcopy(self.average)) if self.average else copy.deepcopy(self.generator).eval()
+
+
+def train_step(
+    game: Game, real: torch.Tensor, z: torch.Tensor, batch: int, autocast: torch.autocast
+) -> tuple[torch.Tensor, ...]:
+    """Train both networks on a batch of real images (n, 1, 28, 28) and as much noise z (n, latent_dim), once each.
+
+    `batch` counts from 0. Returns the generator's loss, the discriminator's, and the discriminator's accuracy on real
+    and on generated images.
+    """
+    generator, discriminator, recipe = game.generator, game.discriminator, game.recipe
+
+    # Generator: make the discriminator call its images real. The discriminator's weights need no gradient here.
+    discriminator.requires_grad_(False)
+    with autocast:
+        fake = generator(z).float()
+        opponents = discriminator(real).float() if recipe.relativistic else None
+        g_loss = generator_loss(discriminator(fake).float(), opponents)
+    discriminator.requires_grad_(True)
+    game.generator_optimizer.zero_grad()
+    g_loss.backward()
+    distributed.mean_gradients(generator)
+    game.generator_optimizer.step()
+
+    # Discriminator: tell real images from the same fakes, detached. One pass over both.
+    images = torch.cat([real, fake.detach()])
+    penalised = recipe.penalty > 0 and batch % PENALTY_INTERVAL == 0
+    with autocast:
+        logits = discriminator(images.requires_grad_(penalised)).float()
+        penalty = gradient_penalty(logits, images) if penalised else 0.0
+    real_logits, fake_logits = logits.chunk(2)
+    d_loss = discriminator_loss(real_logits, fake_logits, recipe.relativistic)
+    game.discriminator_optimizer.zero_grad()
+    (d_loss + PENALTY_INTERVAL * recipe.penalty * penalty).backward()
+    distributed.mean_gradients(discriminator)
+    game.discriminator_optimizer.step()
+
+    if game.average:
+        update_average(game.average, generator, recipe.average, batch + 1)
+    border = logits.mean() if recipe.relativistic else 0.0  # of paired logits only differences mean something
+    on_real, on_fake = (real_logits > border).float().mean(), (fake_logits < border).float().mean()
+    return g_loss, d_loss, on_real, on_fake

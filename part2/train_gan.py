@@ -1,6 +1,7 @@
 """Train a GAN of plain MLPs on MNIST.
 
     python part2/train_gan.py                        the improved recipe, 200 epochs
+    python part2/train_gan.py --n_epochs 10          the same, a few minutes: readable digits
     python part2/train_gan.py --recipe reference     the assignment's loop to the letter
 
 Writes a folder outputs/part2/RECIPE-seedN-TIME with a grid of digits from fixed noise every --save_interval batches,
@@ -9,8 +10,9 @@ metrics.jsonl, checkpoint.pt and result.json.
 """
 
 import argparse
-import copy
+import itertools
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,203 +21,123 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import torch
 from PIL import Image
-from tqdm import tqdm
 
 from common import cli, distributed, seeds
+from common.console import Table, print_line, progress_bar
 from common.figures import draw_curves, new_figure, save_animation, save_figure, tile
-from common.runs import Run, parse, read_metrics
-from common.saving import Saver, check_finite
-from part2.evaluate import SAMPLES, SPLITS, VALIDATION, Judge, sample
+from common.means import RunningMeans
+from common.resume import open_run, parse_or_resume
+from common.runs import read_metrics
+from common.saving import Saver
+from part2.judge import SAMPLES, SPLITS, VALIDATION, Judge, sample
 from part2.mnist import load_mnist
-from part2.networks import Discriminator, Generator, measure_statistics
-from part2.recipes import (
-    PENALTY_INTERVAL,
-    RECIPES,
-    Recipe,
-    discriminator_loss,
-    generator_loss,
-    gradient_penalty,
-    update_average,
-)
+from part2.networks import KIND, Discriminator, Generator
+from part2.recipes import RECIPES, Game, train_step
 
 SCRIPT = "part2/train_gan.py"
-KIND = "GAN"
 GRID = 5  # digits along each side of a grid
-
-
-@torch.no_grad()
-def draw_grid(run: Run, generator: Generator, z: torch.Tensor, batch: int) -> None:
-    """Write the digits that the generator makes of the fixed noise z."""
-    run.show("grid", tile(generator(z), GRID), batch)
-
-
-def to_sample_from(generator: Generator, average: Generator | None) -> Generator:
-    """What `load_generator` would return if training ended here, for grids and measurements; training is untouched."""
-    return measure_statistics(copy.deepcopy(average)) if average else copy.deepcopy(generator).eval()
+MEANS = ("generator_loss", "discriminator_loss", "accuracy_real", "accuracy_fake")
 
 
 @dataclass
 class Progress:
-    """How far training has come: with the networks and the optimisers, all that a checkpoint must hold."""
+    """How far training has come."""
 
-    sums: torch.Tensor  # since the last row of metrics: both losses, the discriminator's accuracy on real and on fake
-    summed: int = 0  # batches in them
     batch: int = 0  # batches done
 
 
-def train_step(
-    generator: Generator,
-    discriminator: Discriminator,
-    generator_optimizer: torch.optim.Optimizer,
-    discriminator_optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
-    real: torch.Tensor,
-    z: torch.Tensor,
-    batch: int,
-    precision: torch.autocast,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """One step of each network on a batch of real images (n, 1, 28, 28) and as much noise z (n, latent_dim).
-
-    Returns both losses with the discriminator's accuracy on real and on generated images, (4,), and the norms of both
-    gradients, (2,). `batch` counts from 0.
-    """
-    # Generator: make the discriminator call its images real. The discriminator's weights need no gradient here.
-    discriminator.requires_grad_(False)
-    with precision:
-        fake = generator(z).float()
-        opponents = discriminator(real).float() if recipe.relativistic else None
-        g_loss = generator_loss(discriminator(fake).float(), opponents)
-    discriminator.requires_grad_(True)
-    generator_optimizer.zero_grad()
-    g_loss.backward()
-    g_norm = distributed.mean_gradients(generator)
-    generator_optimizer.step()
-
-    # Discriminator: tell real images from the same fakes, detached. One pass over both.
-    judged = torch.cat([real, fake.detach()])
-    penalised = recipe.penalty > 0 and batch % PENALTY_INTERVAL == 0
-    with precision:
-        logits = discriminator(judged.requires_grad_(penalised)).float()
-        penalty = gradient_penalty(logits, judged) if penalised else 0.0
-    real_logits, fake_logits = logits.chunk(2)
-    d_loss = discriminator_loss(real_logits, fake_logits, recipe.relativistic)
-    discriminator_optimizer.zero_grad()
-    (d_loss + PENALTY_INTERVAL * recipe.penalty * penalty).backward()
-    d_norm = distributed.mean_gradients(discriminator)
-    discriminator_optimizer.step()
-
-    border = logits.mean() if recipe.relativistic else 0.0  # of paired logits only differences mean something
-    accuracy = (real_logits > border).float().mean(), (fake_logits < border).float().mean()
-    return torch.stack([g_loss.detach(), d_loss.detach(), *accuracy]), torch.stack([g_norm, d_norm])
+def batches(n_images: int, batch_size: int, seed: int, start: int, device: torch.device) -> Iterator[torch.Tensor]:
+    """Which images stand in batch `start` and in all that follow; those left over are others in each epoch."""
+    per_epoch = n_images // batch_size
+    for epoch in itertools.count(start // per_epoch):
+        order = torch.randperm(n_images, generator=seeds.generator(seed, "order", epoch))
+        yield from order.to(device).split(batch_size)[start % per_epoch : per_epoch]
+        start = 0
 
 
 def train(args: argparse.Namespace) -> Path:
     """One training run; returns its folder."""
-    if args.deterministic:
-        cli.use_deterministic_algorithms()
-    device = distributed.join(args.device)
-    say = tqdm.write if distributed.FIRST else lambda *_: None
-    recipe = RECIPES[args.recipe]
+    device = distributed.join(args.device, args.deterministic)
     images = load_mnist("train").images[: args.data_size].to(device)
-    whole_batch = args.batch_size * distributed.PROCESSES
-    batches_per_epoch = len(images) // whole_batch  # the images left over are others in each epoch
+    batch_size = args.batch_size * args.processes
+    batches_per_epoch = len(images) // batch_size
     last_batch = args.n_epochs * batches_per_epoch
 
+    recipe = RECIPES[args.recipe]
     torch.manual_seed(args.seed)  # the initial weights; nothing else draws from the global generator
     generator = Generator(args.latent_dim, recipe.width).to(device)
-    discriminator = Discriminator(recipe.width).to(device)
-    average = copy.deepcopy(generator) if recipe.average else None
-    generator_optimizer = recipe.make_optimizer(generator, args.learning_rate)
-    discriminator_optimizer = recipe.make_optimizer(discriminator, args.learning_rate)
-    at = Progress(sums=torch.zeros(4, device=device))
-
-    judge = Judge(args.eval_split, device) if args.eval_interval and distributed.FIRST else None
-    run = Run.open(args, SCRIPT, f"part2/{args.recipe}-seed{args.seed}", KIND)
-    about = {"latent_dim": args.latent_dim, "width": recipe.width, "recipe": asdict(recipe)}
-    learners = {
-        "generator": generator,
-        "discriminator": discriminator,
-        "generator_optimizer": generator_optimizer,
-        "discriminator_optimizer": discriminator_optimizer,
-    } | ({"average": average} if average else {})
-    saver = Saver(run, KIND, args.checkpoint_interval, about, learners, at)
-
-    bf16 = torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16")
+    game = Game(generator, Discriminator(recipe.width).to(device), recipe, args.learning_rate)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16")
     grid_z = torch.randn(GRID**2, args.latent_dim, generator=seeds.generator(args.seed, "grid")).to(device)
-    if at.batch == 0:
-        draw_grid(run, to_sample_from(generator, average), grid_z, 0)
-    quality = f" {'Fréchet':>8}" if args.eval_interval else ""
-    columns = f"{'epoch':>5} {'batch':>7} {'G loss':>7} {'D loss':>7} {'D real':>7} {'D fake':>7} {'s':>7}"
-    say(f"{run.folder}\n{columns}{quality}")
-    quiet = not (distributed.FIRST and sys.stderr.isatty())
-    progress = tqdm(total=last_batch, initial=at.batch, unit="batch", disable=quiet, leave=False)
-    order, order_epoch = None, None
-    with saver:
-        while at.batch < last_batch:
-            epoch, position = divmod(at.batch, batches_per_epoch)
-            if epoch != order_epoch:
-                order = torch.randperm(len(images), generator=seeds.generator(args.seed, "order", epoch)).to(device)
-                order_epoch = epoch
-            real = images[distributed.share(order[position * whole_batch : (position + 1) * whole_batch])]
-            noise = seeds.generator(args.seed, "noise", at.batch + 1)
-            z = distributed.share(torch.randn(whole_batch, args.latent_dim, generator=noise)).to(device)
-            for optimizer in (generator_optimizer, discriminator_optimizer):
-                optimizer.param_groups[0]["lr"] = args.learning_rate * recipe.rate(at.batch / batches_per_epoch)
+    judge = Judge(args.eval_split, device) if args.eval_interval and distributed.IS_MAIN else None
 
-            summary, norms = train_step(
-                generator, discriminator, generator_optimizer, discriminator_optimizer, recipe, real, z, at.batch, bf16
-            )
-            summary = distributed.mean(summary)
-            check_finite(torch.cat([summary, norms]), f"batch {at.batch + 1}")
-            at.sums += summary
-            at.summed += 1
-            at.batch += 1
-            if average:
-                update_average(average, generator, recipe.average, at.batch)
+    progress, means = Progress(), RunningMeans(*MEANS, device=device)
+    run = open_run(args, SCRIPT, f"part2/{args.recipe}-seed{args.seed}", KIND)
+    description = {"latent_dim": args.latent_dim, "width": recipe.width, "recipe": asdict(recipe)}
+    learners = {**game.learners(), "means": means}
+    saver = Saver(run, KIND, args.checkpoint_interval, description, learners, progress, device)
+    table = Table(epoch="d", batch="d", **dict.fromkeys(MEANS, ".3f"), seconds=".1f", frechet=".2f")
+    print_line(f"{run.folder}")
+    table.print_header()
+    if progress.batch == 0:
+        draw_grid(run, game, grid_z, 0)
+    with saver, progress_bar(last_batch, "batch", done=progress.batch) as bar:
+        order = batches(len(images), batch_size, args.seed, progress.batch, device)
+        for index in itertools.islice(order, last_batch - progress.batch):
+            real = images[distributed.my_part(index)]
+            noise = seeds.generator(args.seed, "noise", progress.batch + 1)
+            z = distributed.my_part(torch.randn(batch_size, args.latent_dim, generator=noise)).to(device)
+            game.set_learning_rate(args.learning_rate * recipe.rate(progress.batch / batches_per_epoch))
+            means.add(*train_step(game, real, z, progress.batch, autocast))
+            progress.batch += 1
 
-            epoch_ends = position == batches_per_epoch - 1
-            if at.batch % args.log_interval == 0 or epoch_ends:
-                g, d, on_real, on_fake = (at.sums / at.summed).tolist()
-                row = {"epoch": epoch + 1, "batch": at.batch, "generator_loss": g, "discriminator_loss": d}
-                row |= {"accuracy_real": on_real, "accuracy_fake": on_fake, "seconds": saver.seconds()}
-                if judge and epoch_ends and (epoch + 1) % args.eval_interval == 0:
+            epoch, rest = divmod(progress.batch, batches_per_epoch)
+            epoch_ends = rest == 0
+            if progress.batch % args.log_interval == 0 or epoch_ends:
+                row = {"epoch": epoch if epoch_ends else epoch + 1, "batch": progress.batch}
+                row |= {**means.take(), "seconds": saver.seconds()}
+                if judge and epoch_ends and epoch % args.eval_interval == 0:
                     with saver.off_the_clock():
-                        row |= judge(sample(to_sample_from(generator, average), args.seed, SAMPLES))
-                run.log(row, at.batch)
-                at.sums.zero_()
-                at.summed = 0
+                        row |= judge(sample(game.sampler(), args.seed, SAMPLES))
+                run.log(row, progress.batch)
                 if epoch_ends:
-                    figures = f"{g:7.3f} {d:7.3f} {on_real:7.3f} {on_fake:7.3f} {saver.seconds():7.1f}"
-                    quality = f" {row['frechet']:8.2f}" if "frechet" in row else ""
-                    say(f"{epoch + 1:5d} {at.batch:7d} {figures}{quality}")
-            if at.batch % args.save_interval == 0 or at.batch == last_batch:
-                draw_grid(run, to_sample_from(generator, average), grid_z, at.batch)
-            progress.update()
+                    table.print_row(row)
+            if progress.batch % args.save_interval == 0 or progress.batch == last_batch:
+                draw_grid(run, game, grid_z, progress.batch)
+            bar.update()
             saver.after_step()
         saver.at_end()
-    progress.close()
 
-    if distributed.FIRST:
+    if distributed.IS_MAIN:
         draw_summary(run.folder, batches_per_epoch)
-        rows = read_metrics(run.folder)
-        batches = np.diff([0] + [row["batch"] for row in rows])  # that each row stands for
-        batches[[row["epoch"] < args.n_epochs for row in rows]] = 0
-        keys = ("generator_loss", "discriminator_loss", "accuracy_real", "accuracy_fake")
-        last = {key: np.average([row[key] for row in rows], weights=batches) for key in keys}
+        final = last_epoch(run.folder, args.n_epochs, batches_per_epoch)
         run.finish(
             {
                 "epochs": args.n_epochs,
                 "batches": last_batch,
                 "seconds": saver.seconds(),
-                "discriminator_accuracy": (last["accuracy_real"] + last["accuracy_fake"]) / 2,
-                "generator_loss": last["generator_loss"],
-                "discriminator_loss": last["discriminator_loss"],
+                "discriminator_accuracy": (final["accuracy_real"] + final["accuracy_fake"]) / 2,
+                "generator_loss": final["generator_loss"],
+                "discriminator_loss": final["discriminator_loss"],
                 "checkpoint": run.checkpoint.name,
             }
         )
     distributed.leave()
-    say(f"pictures: {run.folder / 'progress.png'}, curves.png and training.gif beside it")
+    print_line(f"pictures: {run.folder / 'progress.png'}, curves.png and training.gif beside it")
     return run.folder
+
+
+@torch.no_grad()
+def draw_grid(run, game: Game, z: torch.Tensor, batch: int) -> None:
+    """The digits that the generator makes of the fixed noise z, into the run's folder."""
+    run.log_picture("grid", tile(game.sampler()(z), GRID), batch)
+
+
+def last_epoch(folder: Path, n_epochs: int, batches_per_epoch: int) -> dict[str, float]:
+    """The means over the last epoch's batches: each row of the metrics is the mean since the row before it."""
+    rows = [row for row in read_metrics(folder) if row["epoch"] == n_epochs]
+    weights = np.diff([(n_epochs - 1) * batches_per_epoch, *(row["batch"] for row in rows)])
+    return {name: np.average([row[name] for row in rows], weights=weights).item() for name in MEANS}
 
 
 def draw_summary(folder: Path, batches_per_epoch: int) -> None:
@@ -234,13 +156,8 @@ def draw_summary(folder: Path, batches_per_epoch: int) -> None:
     figure = new_figure(9, 3.3)
     left, right = figure.subplots(1, 2)
     losses = {"generator": "generator_loss", "discriminator": "discriminator_loss"}
-    draw_curves(
-        left,
-        epochs,
-        {name: [row[key] for row in rows] for name, key in losses.items()},
-        "epoch",
-        "loss (nats)",
-    )
+    curves = {name: [row[key] for row in rows] for name, key in losses.items()}
+    draw_curves(left, epochs, curves, "epoch", "loss (nats)")
     accuracies = {"on real images": "accuracy_real", "on generated images": "accuracy_fake"}
     curves = {name: [100 * row[key] for row in rows] for name, key in accuracies.items()}
     right.axhline(50, color="black", linewidth=0.8, linestyle=":")
@@ -255,26 +172,21 @@ def draw_summary(folder: Path, batches_per_epoch: int) -> None:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
-    parser.add_argument("--recipe", choices=RECIPES, default="improved", help="how to train")
-    parser.add_argument("--n_epochs", type=cli.whole(1), default=200, help="passes over the training images")
-    parser.add_argument(
-        "--batch_size", type=cli.whole(2, 60_000), default=64, help="images in a batch (of each process)"
-    )
-    parser.add_argument("--learning_rate", type=cli.real(0), help="of both networks; if not given, the recipe's")
-    parser.add_argument("--latent_dim", type=cli.whole(1, 10_000), default=100, help="length of the noise vector z")
-    parser.add_argument("--save_interval", type=cli.whole(1), default=500, help="batches between two grids of digits")
-    parser.add_argument("--log_interval", type=cli.whole(1), default=100, help="batches between two rows of metrics")
-    parser.add_argument(
-        "--data_size", type=cli.whole(2, 60_000), default=60_000, help="training images, the first ones"
-    )
-    parser.add_argument(
-        "--eval_interval", type=cli.whole(0), default=0, help="epochs between two measurements of quality"
-    )
-    parser.add_argument("--eval_split", choices=SPLITS, default="test", help="real images to compare with then")
+    add = parser.add_argument
+    add("--recipe", choices=RECIPES, default="improved", help="how to train: part2/recipes.py says what each changes")
+    add("--n_epochs", type=cli.int_between(1), default=200, help="passes over the training images")
+    add("--batch_size", type=cli.int_between(2, 60_000), default=64, help="images in a batch (of each process)")
+    add("--learning_rate", type=cli.float_between(0), help="of both networks; if not given, the recipe's")
+    add("--latent_dim", type=cli.int_between(1, 10_000), default=100, help="length of the noise vector z")
+    add("--save_interval", type=cli.int_between(1), default=500, help="batches between two grids of digits")
+    add("--log_interval", type=cli.int_between(1), default=100, help="batches between two rows of metrics")
+    add("--data_size", type=cli.int_between(2, 60_000), default=60_000, help="training images, the first ones")
+    add("--eval_interval", type=cli.int_between(0), default=0, help="epochs between two measurements; 0: never")
+    add("--eval_split", choices=SPLITS, default="test", help="real images to compare with then")
     cli.add_shared_flags(parser)
     cli.add_training_flags(parser)
-    free = {"save_interval", "checkpoint_interval", "tensorboard"}
-    args = parse(parser, argv, SCRIPT, grows="n_epochs", free=free)
+    may_change = {"save_interval", "checkpoint_interval", "tensorboard"}
+    args = parse_or_resume(parser, argv, SCRIPT, may_change, epochs="n_epochs")
     args.learning_rate = args.learning_rate or RECIPES[args.recipe].learning_rate
     if args.batch_size * args.processes > args.data_size:
         parser.error(f"argument --batch_size: {args.batch_size} is more than a process's share of the training images")

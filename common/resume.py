@@ -1,0 +1,88 @@
+"""How a run is resumed: its settings come from its own config, its state from its last checkpoint."""
+
+import argparse
+import datetime
+import importlib.util
+import sys
+from pathlib import Path
+
+import torch
+
+from common import checkpoint, distributed, runs
+from common.cli import UserError
+from common.files import read_json
+from common.runs import Run, environment, plain
+
+
+def parse_or_resume(
+    parser: argparse.ArgumentParser,
+    argv: list[str] | None,
+    script: str,
+    may_change: set[str],
+    epochs: str | None = None,
+) -> argparse.Namespace:
+    """Parse the command line of a train script; `args.resume` is then the folder of the run to resume, or None.
+
+    With --resume, flags that were not given come from the run's config.json. Flags that differ from it are refused,
+    because they would change the result. `may_change` names the exceptions; the number of epochs, whose flag `epochs`
+    names, may grow.
+    """
+    args = parser.parse_args(argv)
+    args.processes = distributed.PROCESSES
+    if args.tensorboard and not importlib.util.find_spec("tensorboard"):
+        raise UserError(
+            f"--tensorboard: the package is missing; install it: {sys.executable} -m pip install tensorboard"
+        )
+    if args.resume is None:
+        return args
+    folder = runs.newest(script, finished=False) if args.resume is True else Path(args.resume)
+    if folder is None:
+        raise UserError(f"--resume: no unfinished run of {script} under {runs.OUTPUTS}")
+    if args.out_dir is not None:
+        raise UserError(f"--out_dir {args.out_dir}: not with --resume; a run goes on in its own folder")
+    config = read_json(folder / "config.json")
+    if config.get("script") != script:
+        raise UserError(f"--resume {folder}: is a run of {config.get('script')}, not of {script}")
+    try:
+        before = plain(parser.parse_args([])) | config["arguments"]  # a flag newer than the run had its default
+        parser.set_defaults(**config["arguments"])
+        args = parser.parse_args(argv)
+        torch.set_num_threads(config["threads"])  # another number would add up in another order
+    except (KeyError, TypeError):
+        raise UserError(f"{folder / 'config.json'}: is damaged (it lacks the run's settings)") from None
+    args.processes, args.resume, args.out_dir = distributed.PROCESSES, folder, folder
+    now = plain(args)
+    grows = epochs is not None and now[epochs] > before[epochs]
+    free = may_change | {"out_dir"} | ({epochs} if grows else set())
+    changed = [
+        f"{name} {before[name]} → {now[name]}" for name in before if name not in free and now[name] != before[name]
+    ]
+    if changed:
+        raise UserError(f"--resume {folder}: these settings would change the result: {', '.join(changed)}")
+    if (folder / "result.json").exists() and not grows:
+        how = f"to train on, ask for more: --{epochs} N" if epochs else "start another"
+        raise UserError(f"--resume {folder}: this run is finished; {how}")
+    return args
+
+
+def open_run(args: argparse.Namespace, script: str, name: str, kind: str) -> Run:
+    """A new run; or the one that --resume names, checked, and changed in nothing until `Run.take_over`."""
+    if not args.resume:
+        return Run.create(args, script, name)
+    run = Run(args.resume, args.tensorboard)
+    try:
+        if distributed.IS_MAIN:
+            run.lock()
+        if run.checkpoint.exists() or checkpoint.previous(run.checkpoint).exists():
+            run.saved = checkpoint.load(run.checkpoint, kind)
+            if "clock" not in run.saved:
+                raise UserError(f"--resume {run.folder}: its checkpoint holds a network to use, not a training")
+            run.metrics_length = run.saved["clock"]["metrics_length"]
+        if run.metrics_length > (run.metrics.stat().st_size if run.metrics.exists() else 0):
+            raise UserError(f"{run.metrics}: is damaged (it is shorter than it was at the last checkpoint)")
+        run.config = read_json(run.folder / "config.json")
+    except OSError as error:
+        raise UserError(f"--resume {run.folder}: cannot be read ({error.strerror})") from None
+    again = {"at": datetime.datetime.now().astimezone().isoformat(), **environment(args.device)}
+    run.config |= {"arguments": plain(args), "resumed": [*run.config.get("resumed", []), again]}
+    return run

@@ -1,0 +1,65 @@
+"""How far a network remembers: its accuracy on palindromes it was never trained on, at any length."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from common import seeds
+from common.console import Table
+from part1.palindromes import PalindromeDataset, draw_palindromes, encode, split
+
+LENGTHS = (10, 30, 100, 300, 1_000, 2_000, 10_000, 100_000)
+
+
+@torch.no_grad()
+def evaluate(network: nn.Module, inputs: torch.Tensor, targets: torch.Tensor, encoding: str) -> tuple[float, float]:
+    """Mean cross entropy (nats) and accuracy of the network on the sequences: inputs (n, length), targets (n,)."""
+    loss = correct = 0.0
+    at_once = max(1, min(500, 10_000_000 // inputs.shape[1]))  # one-hot, ten million digits are 400 MB
+    for digits, target in zip(inputs.split(at_once), targets.split(at_once), strict=True):
+        logits = network(encode(digits, encoding))
+        loss += F.cross_entropy(logits, target, reduction="sum").item()
+        correct += (logits.argmax(1) == target).sum().item()
+    return loss / len(targets), correct / len(targets)
+
+
+def accuracy_at_lengths(
+    network: nn.Module, encoding: str, lengths: Sequence[int], seed: int, trained_on: torch.Tensor | None = None
+) -> dict[str, float]:
+    """The accuracy at each input length, as text → accuracy; printed as a table on the way.
+
+    Tests 10,000 palindromes up to length 1,000, then 1,000 up to 10,000, then 100: never ones that a curriculum trained
+    on (`draw_palindromes` holds them out), and none of the digits `trained_on` (n, length + 1).
+    """
+    device = next(network.parameters()).device
+    table, accuracies = Table(input_length=",d", palindromes=",d", wrong=",d", accuracy=".4f"), {}
+    table.print_header()
+    for input_length in lengths:
+        rng = np.random.default_rng(seeds.stream_seed(seed, "test", input_length))
+        n = 10_000 if input_length <= 1_000 else 1_000 if input_length <= 10_000 else 100
+        digits = draw_palindromes(n, input_length, rng, held_out=True)
+        if trained_on is not None and trained_on.shape[1] == digits.shape[1]:
+            known = {row.tobytes() for row in trained_on.cpu().numpy()}
+            digits = digits[[row.tobytes() not in known for row in digits.numpy()]]
+        if n := len(digits):
+            digits = digits.to(device)
+            _, accuracy = evaluate(network, digits[:, :-1], digits[:, -1].long(), encoding)
+            accuracies[str(input_length)] = accuracy
+            wrong = round((1 - accuracy) * n)
+            table.print_row({"input_length": input_length, "palindromes": n, "wrong": wrong, "accuracy": accuracy})
+    return accuracies
+
+
+def draw_dataset(input_length: int, data_size: int, seed: int) -> PalindromeDataset:
+    """The palindromes of a run by epochs with these settings."""
+    return PalindromeDataset(input_length, data_size, np.random.default_rng(seeds.stream_seed(seed, "palindromes")))
+
+
+def training_digits(arguments: dict) -> torch.Tensor:
+    """The palindromes that a run of part1/train.py trained on, from its settings: digits (n, input_length + 1)."""
+    dataset = draw_dataset(arguments["input_length"], arguments["data_size"], arguments["seed"])
+    training, _, _ = split(len(dataset), arguments["portion_train"])
+    return dataset.digits[training]

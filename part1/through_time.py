@@ -1,0 +1,133 @@
+"""The LSTM's loop over a sequence made fast: the same equations as `LSTM.loop`, its gradients derived by hand."""
+
+import math
+import weakref
+
+import torch
+from torch.autograd.function import once_differentiable
+
+sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (∂, y) → ∂ ⊙ y(1 − y)
+tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (∂, y) → ∂ ⊙ (1 − y²)
+
+
+class ThroughTime(torch.autograd.Function):
+    """x(1) … x(T), weight_ih, weight_hh, bias → h(T), and back: backpropagation through time (Werbos 1990) by hand.
+
+    ∂ stands for the derivative of the loss. ∂h(T) is given and ∂c = 0; then, from t = T down to 1:
+
+        ∂o = ∂h(t) ⊙ tanh c(t)
+        ∂c(t) = ∂c + ∂h(t) ⊙ o ⊙ (1 − tanh² c(t))
+        ∂i = ∂c(t) ⊙ g,   ∂f = ∂c(t) ⊙ c(t−1),   ∂g = ∂c(t) ⊙ i
+        δ = [∂i ⊙ i(1 − i); ∂f ⊙ f(1 − f); ∂g ⊙ (1 − g²); ∂o ⊙ o(1 − o)]     at the gates' arguments
+        ∂W_·h += δ h(t−1)ᵀ,   ∂W_·x += δ x(t)ᵀ,   ∂b += δ,   ∂x(t) = W_·xᵀ δ
+        ∂h(t−1) = W_·hᵀ δ,   ∂c(t−1) = ∂c(t) ⊙ f                             on to the step before
+
+    The same in a form that a processor likes better. It changes results by rounding only:
+
+    - The state lies (hidden, batch), so that each gate is one block of memory, and the products with h, x and b are
+      one: W z(t) with W = [W_·h, W_·x, b] and z(t) = [h(t−1); x(t); 1].
+    - tanh(a) = 2σ(2a) − 1 is faster than tanh(a). With the rows of g in W doubled one σ gives y(t) = [i; f; s; o], and
+      s = σ(2a_g) gives g2 = 2g = 4s − 2. Memory is kept doubled too: c2(t) = 2c(t) = f ⊙ c2(t−1) + i ⊙ g2, and
+      u(t) = tanh c(t) = 2σ(c2(t)) − 1.
+    - Backward, ∂ is taken by c2. Then δ = ∂ ⊙ y(1 − y) for all y = i, f, s, o alike, and what the chain rule owes to
+      s, a factor 4 for g2 and 2 for a_g, is in the rows of g of the W that backward uses.
+    - g2, c2(t−1) and i lie side by side, so that ∂i, ∂f and ∂g are one product with ∂c2.
+    - ∂W is summed over CHUNK steps at a time, while they are in the cache; ∂x is computed only if it is asked for.
+    - All that is kept for backward lies in one buffer, and the buffer serves again for the next sequence.
+    """
+
+    CHUNK = 8  # steps
+
+    @staticmethod
+    def forward(ctx, grad_enabled, x, weight_ih, weight_hh, bias):
+        batch, time, hidden = *x.shape[:2], weight_hh.shape[1]
+        keep = grad_enabled and any(ctx.needs_input_grad)  # every step; else each is written over the one before
+        W = torch.cat([weight_hh, weight_ih, bias.unsqueeze(1)], dim=1)
+        W[2 * hidden : 3 * hidden] *= 2
+        rows = [hidden, hidden, 4 * hidden, hidden, W.shape[1]]  # of a step: g2, c2(t−1), y, u, z
+        kept = borrow(x, (time + 1 if keep else 1, sum(rows), batch))
+        G, C, Y, U, Z = kept.split(rows, dim=1)
+        H, X = Z[:, :hidden], Z[:, hidden:-1]
+        C[0] = H[0] = 0
+        Z[:, -1] = 1
+        if keep:
+            X[:time] = x.permute(1, 2, 0)
+
+        def steps(block):  # a view for each step; without gradients the same view for all of them
+            return block.unbind() if keep else (block[0],) * (time + 1)
+
+        g2, c2, y, u, z, h = map(steps, (G, C, Y, U, Z, H))
+        i, f, s, o = map(steps, Y.chunk(4, dim=1))
+        minus_1, minus_2 = x.new_full((), -1.0), x.new_full((), -2.0)
+        for t in range(time):
+            if not keep:
+                X[0] = x[:, t].T
+            torch.mm(W, z[t], out=y[t]).sigmoid_()
+            torch.add(minus_2, s[t], alpha=4, out=g2[t])
+            torch.mul(c2[t], f[t], out=c2[t + 1]).addcmul_(i[t], g2[t])
+            torch.add(minus_1, torch.sigmoid(c2[t + 1], out=u[t]), alpha=2, out=u[t])
+            torch.mul(u[t], o[t], out=h[t + 1])
+        if keep:
+            ctx.save_for_backward(kept, weight_ih, weight_hh)
+        return H[-1].T.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dh):
+        kept, weight_ih, weight_hh = ctx.saved_tensors
+        time, batch, hidden, input_dim = len(kept) - 1, kept.shape[2], *weight_hh.shape[1:], weight_ih.shape[1]
+        W = torch.cat([weight_hh, weight_ih], dim=1)
+        W[2 * hidden : 3 * hidden] *= 8
+        W_h, W_x = W.split([hidden, input_dim], dim=1)
+        _, _, Y, U, Z = kept.split([hidden, hidden, 4 * hidden, hidden, W.shape[1] + 1], dim=1)
+        factors = kept[:, : 3 * hidden].unflatten(1, (3, hidden)).unbind()  # g2, c2(t−1), i
+        _, f, _, o = (block.unbind() for block in Y.chunk(4, dim=1))
+        y, u = Y.unbind(), U.unbind()
+        deltas = kept.new_empty(ThroughTime.CHUNK, 4 * hidden, batch)
+        d_ifg = deltas[:, : 3 * hidden].unflatten(1, (3, hidden)).unbind()
+        d_o = deltas[:, 3 * hidden :].unbind()
+        dh = dh.T.clone(memory_format=torch.contiguous_format)
+        dc2, through_h = torch.zeros_like(dh), torch.empty_like(dh)
+        dW = W.new_zeros(4 * hidden, W.shape[1] + 1)
+        dx = kept.new_empty(time, input_dim, batch) if ctx.needs_input_grad[1] else None
+        for end in range(time, 0, -ThroughTime.CHUNK):
+            start = max(end - ThroughTime.CHUNK, 0)
+            for t in range(end - 1, start - 1, -1):
+                k = t - start
+                torch.mul(dh, u[t], out=d_o[k])
+                torch.mul(dh, o[t], out=through_h)
+                dc2.add_(tanh_backward(through_h, u[t], grad_input=through_h), alpha=0.5)
+                torch.mul(dc2, factors[t], out=d_ifg[k])
+                sigmoid_backward(deltas[k], y[t], grad_input=deltas[k])
+                dc2 *= f[t]
+                torch.mm(W_h.T, deltas[k], out=dh)
+                if dx is not None:
+                    torch.mm(W_x.T, deltas[k], out=dx[t])
+            dW.addbmm_(deltas[: end - start], Z[start:end].transpose(1, 2))
+        dW[2 * hidden : 3 * hidden] *= 8
+        dW_h, dW_x, db = dW.split([hidden, input_dim, 1], dim=1)
+        return None, None if dx is None else dx.permute(2, 0, 1), dW_x, dW_h, db.squeeze(1)
+
+
+SPARE = []  # the buffer last used, if no graph needs it any more
+
+
+def borrow(like: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """Uninitialised memory of the dtype and on the device of `like`; on a CPU it serves again once it is given back.
+
+    Fresh memory costs page faults, for long sequences more than the arithmetic. (CUDA's allocator does this by itself.)
+    """
+    if like.device.type != "cpu":
+        return like.new_empty(shape)
+    size = math.prod(shape) * like.element_size()
+    buffer = SPARE.pop() if SPARE else torch.empty(0, dtype=torch.uint8)
+    if len(buffer) < size:
+        buffer = torch.empty(size, dtype=torch.uint8)
+    # Nobody can watch a tensor's memory, but it keeps the NumPy array alive that it was made from, and that one can be.
+    array = buffer.numpy()[:size]
+    weakref.finalize(array, _give_back, buffer).atexit = False
+    return torch.from_numpy(array).view(like.dtype).view(shape)
+
+
+def _give_back(buffer: torch.Tensor) -> None:
+    SPARE[:] = [buffer]

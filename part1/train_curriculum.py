@@ -1,0 +1,216 @@
+"""Train a network by curriculum for a long memory: short palindromes first, longer ones when it is sure of them.
+
+    python part1/train_curriculum.py
+    python part1/train_curriculum.py --encoding scaled --data_size 300000     one scalar a digit, as in the assignment
+
+Every palindrome is drawn fresh, --data_size in all. Two phases:
+
+lengthen   Batches of one length, 10 at first. It doubles whenever a moving average of the batches' accuracy exceeds
+           0.99, and halves when that falls below 0.5, until 4 × length exceeds --input_length, or 57 % of the
+           sequences are used.
+settle     Batches of five lengths in turn, from 10 to --input_length by equal factors (to four times the length
+           reached, where that is less). Three quarters of each are monotonous (`draw_palindromes` says how), and the
+           learning rate falls to zero.
+
+In the first phase the network learns to remember; in the second never to forget, not even a rare sequence. Weight decay
+keeps memories from drifting: without it some last for thousands of steps only because f is 1 to the last bit, and fade
+when that is not enough.
+
+Writes a folder outputs/part1/MODEL-curriculum-TN-seedN-TIME with curves.png (accuracy and length over sequences),
+metrics.jsonl, checkpoint.pt (the last network, and all that --resume needs) and result.json (the accuracy at --lengths,
+on palindromes never trained on).
+"""
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from common import cli, distributed, seeds
+from common.console import Table, print_line, progress_bar
+from common.figures import draw_curves, new_figure, save_figure
+from common.means import RunningMeans
+from common.resume import open_run, parse_or_resume
+from common.runs import read_metrics
+from common.saving import Saver
+from part1.memory import LENGTHS, accuracy_at_lengths
+from part1.networks import INITS, KIND, NETWORKS, build
+from part1.palindromes import (
+    ENCODINGS,
+    MAX_INPUT_LENGTH,
+    MIN_HELD_OUT_LENGTH,
+    NUM_CLASSES,
+    draw_palindromes,
+    encode,
+)
+
+SCRIPT = "part1/train_curriculum.py"
+FIRST_LENGTH = 10  # digits
+SURE = 0.99  # moving average of the batches' accuracy above which the length is doubled
+LOST = 0.5  # … and below which it is halved
+LENGTHEN = 0.57  # the part of the sequences, at most, with which it lengthens; the others settle
+SETTLING_LENGTHS = 5
+MONOTONOUS = 0.75  # the part of a batch, when it settles
+WEIGHT_DECAY = 2e-4  # RMSprop's: so many times the weights are added to their gradient
+LOG_INTERVAL = 10  # batches
+
+
+@dataclass
+class Progress:
+    """How far training has come, and what comes next."""
+
+    length: int  # reached while it lengthens
+    batch: int = 0
+    accuracy: float = 0.1  # moving average over batches
+    settles_from: int | None = None  # the batch at which settling begins
+    best: dict | None = None  # the network's weights, once trained
+
+    def next_length(self, longest: int) -> int:
+        """The input length of the next batch; `longest` is the longest to settle on."""
+        if self.settles_from is None:
+            return self.length
+        shortest = min(FIRST_LENGTH, longest)
+        turn = (self.batch - self.settles_from) % SETTLING_LENGTHS
+        return round(shortest * (longest / shortest) ** (turn / (SETTLING_LENGTHS - 1)))
+
+    def end_batch(self, accuracy: float, batches: int, input_length: int) -> None:
+        """Count a batch and its accuracy; lengthen, go back or settle if it is time."""
+        self.batch += 1
+        self.accuracy = 0.9 * self.accuracy + 0.1 * accuracy
+        if self.settles_from is not None:
+            return
+        sure = self.accuracy > SURE
+        if self.batch >= LENGTHEN * batches or (sure and 4 * self.length > input_length):
+            self.settles_from = self.batch
+        elif sure:
+            self.length, self.accuracy = 2 * self.length, 0.9
+        elif self.accuracy < LOST and self.length > FIRST_LENGTH:
+            self.length, self.accuracy = self.length // 2, 0.9
+
+
+def train(args: argparse.Namespace) -> Path:
+    """One training run by curriculum; returns its folder."""
+    device = distributed.join(args.device, args.deterministic)
+    sizes = {"input_dim": ENCODINGS[args.encoding], "hidden_dim": args.num_hidden, "output_dim": NUM_CLASSES}
+    # The curriculum starts short, and so must the memory: weights initialised for its end spoil its beginning.
+    first_length = min(FIRST_LENGTH, args.input_length)
+    network = build(args.model, sizes, args.init, first_length, args.seed, args.plain).to(device)
+    optimizer = torch.optim.RMSprop(network.parameters(), lr=args.learning_rate, alpha=0.99, weight_decay=WEIGHT_DECAY)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16")
+    batch_size = args.batch_size * args.processes
+    batches = max(1, args.data_size // batch_size)  # one, where torchrun's processes make it larger than the data
+
+    progress, means = Progress(first_length), RunningMeans("loss", "accuracy", "gradient_norm", device=device)
+    run = open_run(args, SCRIPT, f"part1/{args.model}-curriculum-T{args.input_length}-seed{args.seed}", KIND)
+    description = {"model": args.model, "sizes": sizes, "encoding": args.encoding}
+    learners = {"network": network, "optimizer": optimizer, "means": means}
+    saver = Saver(run, KIND, args.checkpoint_interval, description, learners, progress, device)
+    table = Table(sequences=",d", length=",d", loss=".4f", accuracy=".4f", gradient_norm=".3f", seconds=".1f")
+    print_line(f"{run.folder}")
+    table.print_header()
+    with saver, progress_bar(batches, "batch", done=progress.batch) as bar:
+        while progress.batch < batches:
+            settles, left, longest = progress.settles_from is not None, 1.0, progress.length
+            if settles:
+                longest = min(4 * progress.length, args.input_length)
+                left = (batches - progress.batch) / (batches - progress.settles_from)  # of the learning rate
+            rng = np.random.default_rng(seeds.stream_seed(args.seed, "curriculum", progress.batch))
+            monotonous = round(MONOTONOUS * batch_size) if settles else 0
+            digits = draw_palindromes(batch_size, progress.next_length(longest), rng, False, monotonous)
+            # The monotonous ones stand first: mixed, so that each process gets its part of them.
+            mixed = torch.randperm(batch_size, generator=torch.Generator().manual_seed(0))
+            digits = digits[distributed.my_part(mixed)].to(device)
+
+            inputs, targets = digits[:, :-1], digits[:, -1].long()
+            with autocast:
+                logits = network(encode(inputs, args.encoding)).float()
+            loss = F.cross_entropy(logits, targets)
+            accuracy = (logits.argmax(1) == targets).float().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            distributed.mean_gradients(network)
+            gradient_norm = nn.utils.clip_grad_norm_(network.parameters(), args.max_norm)
+            batch_means = means.add(loss, accuracy, gradient_norm)
+            optimizer.param_groups[0]["lr"] = args.learning_rate * left
+            optimizer.step()
+            progress.end_batch(batch_means["accuracy"], batches, args.input_length)
+
+            if progress.batch % LOG_INTERVAL == 0 or progress.batch == batches:
+                row = {"batch": progress.batch, "sequences": progress.batch * batch_size, "length": longest}
+                row |= {**means.take(), "learning_rate": args.learning_rate * left, "seconds": saver.seconds()}
+                run.log(row, progress.batch)
+                table.print_row(row)
+            bar.update()
+            saver.after_step()
+        progress.best = network.state_dict()
+        saver.at_end()
+
+    result = {
+        "accuracy_at": {},
+        "length": progress.length,
+        "batches": batches,
+        "seconds": saver.seconds(),
+        "sequences_seen": batches * batch_size,
+        "sequences_until_settling": progress.settles_from * batch_size,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+    }
+    if distributed.IS_MAIN:
+        draw_summary(run.folder)
+        result["accuracy_at"] = accuracy_at_lengths(network, args.encoding, args.lengths, args.seed)
+    run.finish(result)
+    distributed.leave()
+    print_line(f"picture: {run.folder / 'curves.png'}")
+    return run.folder
+
+
+def draw_summary(folder: Path) -> None:
+    """curves.png, from the run's metrics: accuracy and the length trained on, over sequences."""
+    rows = read_metrics(folder)
+    figure = new_figure(9, 3.3)
+    left, right = figure.subplots(1, 2)
+    sequences = [row["sequences"] for row in rows]
+    draw_curves(left, sequences, {"accuracy": [row["accuracy"] for row in rows]}, "training sequences", "accuracy")
+    lengths = {"longest length": [row["length"] for row in rows]}
+    draw_curves(right, sequences, lengths, "training sequences", "input length (digits)")
+    left.set_ylim(0, 1.02)
+    right.set_yscale("log")
+    save_figure(figure, folder / "curves.png")
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = cli.Parser(__doc__)
+    add, length = parser.add_argument, cli.int_between(MIN_HELD_OUT_LENGTH, MAX_INPUT_LENGTH)
+    add("--input_length", type=length, default=1000, help="the longest palindromes to train on, in digits read")
+    add("--encoding", choices=ENCODINGS, default="one_hot", help="digits one-hot, scaled to [−1, 1], or raw 0 … 9")
+    add("--model", choices=NETWORKS, default="lstm", help="the network; torch_lstm is nn.LSTM, for comparison")
+    add("--plain", action="store_true", help="the LSTM's plain loop: the same numbers but for rounding, slower")
+    add("--num_hidden", type=cli.int_between(1, 4096), default=128, help="units in h (and c)")
+    add("--init", choices=INITS, default="memory", help="initial weights; uniform: PyTorch's, normal: the reference's")
+    add("--batch_size", type=cli.int_between(1), default=64, help="sequences in a batch, of each process")
+    add("--learning_rate", type=cli.float_between(0), default=1e-3, help="of RMSprop; it falls to zero as it settles")
+    add("--max_norm", type=cli.float_between(0), default=1.0, help="gradients longer than this are cut to it")
+    add("--data_size", type=cli.int_between(1, 10_000_000), default=30_000, help="palindromes to train on")
+    add("--lengths", nargs="+", type=length, default=list(LENGTHS), help="input lengths of the table at the end")
+    cli.add_shared_flags(parser)
+    cli.add_training_flags(parser)
+    args = parse_or_resume(parser, argv, SCRIPT, may_change={"checkpoint_interval", "tensorboard", "lengths"})
+    if args.data_size < args.batch_size:
+        parser.error(f"--data_size {args.data_size} is less than one batch of {args.batch_size} (--batch_size)")
+    if args.plain and args.model != "lstm":
+        parser.error(f"--plain is a form of the LSTM; --model {args.model} has one form only")
+    return args
+
+
+def main() -> None:
+    train(parse_args())
+
+
+if __name__ == "__main__":
+    cli.call(main)

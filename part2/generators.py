@@ -1,0 +1,20 @@
+"""Which generator a script works with, and how one is shared."""
+
+from pathlib import Path
+
+from common import checkpoint
+from common.runs import PRETRAINED, newest
+from part2.networks import KIND, load_generator
+
+
+def find_generator(named: Path | None) -> Path:
+    """The run or checkpoint to sample from: the one that is named, else the newest finished run of train_gan.py under
+    outputs/, else the pretrained generator."""
+    return named or newest("part2/train_gan.py", finished=True) or PRETRAINED / "generator"
+
+
+def export_generator(source: Path, target: Path) -> None:
+    """Write the generator to sample from, alone, to `target`: a few megabytes to share instead of a whole training."""
+    content = checkpoint.load(source, KIND)
+    description = {key: content[key] for key in ("latent_dim", "width", "recipe")}
+    checkpoint.save(target, KIND, {**description, "generator": load_generator(source).state_dict()})

@@ -1,0 +1,86 @@
+"""Walks through latent space: where they start and end, the paths between, what stands in their middle."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+
+from common import seeds
+from common.cli import UserError
+from part2.classifier import CONFIDENT, Classifier
+from part2.networks import Generator
+
+DRAWS = 20_000  # latent points among which ends are looked for
+
+
+@torch.no_grad()
+def draw_and_read(generator: Generator, classifier: Classifier, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latent points z (DRAWS, latent_dim), and the probability of each digit in their images (DRAWS, 10)."""
+    device = next(generator.parameters()).device
+    z = torch.randn(DRAWS, generator.latent_dim, generator=seeds.generator(seed, "ends")).to(device)
+    return z, torch.cat([classifier.read(generator(part)) for part in z.split(1000)])
+
+
+def lerp(z1: torch.Tensor, z2: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    """z = (1 − α) z1 + α z2: z1 and z2 (…, latent_dim), α (steps,) → (…, steps, latent_dim)."""
+    alpha = alpha.unsqueeze(1)
+    return (1 - alpha) * z1.unsqueeze(-2) + alpha * z2.unsqueeze(-2)
+
+
+def slerp(z1: torch.Tensor, z2: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    """z = (sin((1 − α) Ω) z1 + sin(α Ω) z2) / sin Ω with Ω the angle between z1 and z2 (Shoemake 1985).
+
+    A straight line passes closer to the origin than points of a normal distribution lie; the arc keeps their distance.
+    Shapes as in `lerp`.
+    """
+    cosine = torch.cosine_similarity(z1, z2, dim=-1)[..., None, None]
+    omega = cosine.clamp(-1 + 1e-6, 1 - 1e-6).acos()
+    first, second = ((1 - alpha).unsqueeze(1) * omega).sin(), (alpha.unsqueeze(1) * omega).sin()
+    arc = (first * z1.unsqueeze(-2) + second * z2.unsqueeze(-2)) / omega.sin()
+    return torch.where(cosine.abs() < 1 - 1e-6, arc, lerp(z1, z2, alpha))  # along one line there is no arc to take
+
+
+PATHS = {"linear": lerp, "slerp": slerp}
+
+
+def path_through(stations: list[torch.Tensor], along, alpha: torch.Tensor) -> torch.Tensor:
+    """The points at α from each station to the next; one at a station in between comes once."""
+    legs = [along(z1, z2, alpha) for z1, z2 in pairwise(stations)]
+    return torch.cat([legs[0]] + [leg[1:] for leg in legs[1:]])
+
+
+def find_ends(z: torch.Tensor, probability: torch.Tensor, digits: list[int]) -> dict[int, torch.Tensor]:
+    """For each digit, those of the latent points z (n, latent_dim) that are confidently read as it.
+
+    `probability` (n, 10) is what the classifier makes of their images. Where none is read confidently, the one that is
+    read most surely; UserError where none is read as the digit at all.
+    """
+    ends = {}
+    for digit in sorted(set(digits)):
+        read_so = probability.argmax(1) == digit
+        if not read_so.any():
+            raise UserError(
+                f"--digits {digit}: the classifier reads none of {len(z):,} images as a {digit}; "
+                "the generator draws too few kinds of digits: train it for longer, or name another --checkpoint"
+            )
+        confident = z[probability[:, digit] >= CONFIDENT]
+        ends[digit] = confident if len(confident) else z[(probability[:, digit] * read_so).argmax()].unsqueeze(0)
+    return ends
+
+
+@torch.no_grad()
+def read_middles(
+    generator: Generator,
+    classifier: Classifier,
+    starts: torch.Tensor,
+    ends: torch.Tensor,
+    along: Callable,
+    n: int,
+    seed: int,
+) -> dict[int, float]:
+    """What the classifier reads half-way between n random pairs of ends: digit → share, the most frequent first."""
+    rng = seeds.generator(seed, "pairs")
+    pairs = [points[torch.randint(len(points), (n,), generator=rng).to(points.device)] for points in (starts, ends)]
+    middles = along(*pairs, torch.tensor([0.5], device=starts.device)).squeeze(1)
+    counts = classifier.read(generator(middles)).argmax(1).bincount(minlength=10) / n
+    return {digit: counts[digit].item() for digit in counts.argsort(descending=True).tolist()}
