@@ -25,11 +25,12 @@ class Table:
 
     def __init__(self, **formats: str):
         self.formats = formats
-
-    def print_header(self) -> None:
-        print_line(" ".join(f"{name:>8}" for name in self.formats))
+        self._has_header = False
 
     def print_row(self, row: dict) -> None:
         """A line of `row`'s numbers; where one is missing its column stays empty, others are left out."""
+        if not self._has_header:
+            print_line(" ".join(f"{name:>8}" for name in self.formats))
+            self._has_header = True
         cells = {name: format(row[name], spec) if name in row else "" for name, spec in self.formats.items()}
         print_line(" ".join(f"{cell:>{max(8, len(name))}}" for name, cell in cells.items()).rstrip())

@@ -61,9 +61,11 @@ def mean_gradients(network: nn.Module) -> None:
             gradient.copy_(averaged.view_as(gradient))
 
 
-def maximum(numbers: Sequence[int], device: torch.device) -> list[int]:
+def maximum(numbers: Sequence[int]) -> list[int]:
     """Each number's maximum over all processes."""
-    return _reduce(torch.tensor(numbers, device=device), dist.ReduceOp.MAX).tolist() if PROCESSES > 1 else list(numbers)
+    if PROCESSES == 1:
+        return list(numbers)
+    return _reduce(torch.tensor(numbers, device=_device()), dist.ReduceOp.MAX).tolist()
 
 
 def _reduce(tensor: torch.Tensor, operation) -> torch.Tensor:
@@ -74,9 +76,15 @@ def _reduce(tensor: torch.Tensor, operation) -> torch.Tensor:
     return tensor
 
 
-def from_main(numbers: Sequence[float], device: torch.device) -> list[float]:
+def from_main(numbers: Sequence[float]) -> list[float]:
     """The numbers as the main process has them, so that all decide alike."""
-    tensor = torch.tensor(numbers, dtype=torch.float64, device=device)
-    if PROCESSES > 1:
-        dist.broadcast(tensor, src=0)
+    if PROCESSES == 1:
+        return list(numbers)
+    tensor = torch.tensor(numbers, dtype=torch.float64, device=_device())
+    dist.broadcast(tensor, src=0)
     return tensor.tolist()
+
+
+def _device() -> str:
+    """Where this process's messages lie: NCCL carries them from GPU to GPU."""
+    return "cuda" if dist.get_backend() == "nccl" else "cpu"

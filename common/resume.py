@@ -10,6 +10,7 @@ import torch
 
 from common import checkpoint, distributed, runs
 from common.cli import UserError
+from common.console import print_line
 from common.files import read_json
 from common.runs import Run, environment, plain
 
@@ -66,9 +67,15 @@ def parse_or_resume(
 
 
 def open_run(args: argparse.Namespace, script: str, name: str, kind: str) -> Run:
-    """A new run; or the one that --resume names, checked, and changed in nothing until `Run.take_over`."""
-    if not args.resume:
-        return Run.create(args, script, name)
+    """A new run, whose checkpoints will be of this kind; or the one that --resume names, ready for `Run.take_over`."""
+    run = _reopen(args, kind) if args.resume else Run.create(args, script, name)
+    run.kind = kind
+    print_line(f"{run.folder}")
+    return run
+
+
+def _reopen(args: argparse.Namespace, kind: str) -> Run:
+    """An existing run, checked and changed in nothing."""
     run = Run(args.resume, args.tensorboard)
     try:
         if distributed.IS_MAIN:

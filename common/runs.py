@@ -45,8 +45,7 @@ class Run:
     def __init__(self, folder: Path, tensorboard: bool = False):
         self.folder = Path(folder)
         self.checkpoint = self.folder / checkpoint.NAME
-        self.config = {}
-        self.saved = None
+        self.config, self.kind, self.saved = {}, "", None
         self.metrics = self.folder / "metrics.jsonl"
         self.metrics_length = 0  # bytes of metrics.jsonl that are sound
         self._unwritten = b""  # rows that wait for room on the disk
@@ -61,20 +60,23 @@ class Run:
         A folder that already holds something is never written to: UserError.
         """
         started = datetime.datetime.now().astimezone()
-        named = OUTPUTS / f"{name}-{started:%Y%m%d-%H%M%S}"
-        run = cls(args.out_dir or named, getattr(args, "tensorboard", False))
-        if distributed.IS_MAIN:
-            is_new = not args.out_dir or not args.out_dir.exists()
-            try:
-                run = cls(_make_folder(args.out_dir) if args.out_dir else _make_new(named), run._tensorboard)
-                run.lock()
-                run.config = {"script": script, "arguments": plain(args), "started": started.isoformat()}
-                run.config |= environment(args.device)
-                write_json(run.folder / "config.json", run.config)
-            except OSError as error:
-                if is_new:
-                    shutil.rmtree(run.folder, ignore_errors=True)
-                raise UserError(f"--out_dir {run.folder}: cannot be written to ({error.strerror})") from None
+        folder = args.out_dir or OUTPUTS / f"{name}-{started:%Y%m%d-%H%M%S}"
+        run = cls(folder, getattr(args, "tensorboard", False))
+        if not distributed.IS_MAIN:
+            return run
+        made = None
+        try:
+            is_new = not args.out_dir or not folder.exists()
+            made = _make_folder(folder) if args.out_dir else _make_new_folder(folder)
+            run = cls(made, run._tensorboard)
+            run.lock()
+            run.config = {"script": script, "arguments": plain(args), "started": started.isoformat()}
+            run.config |= environment(args.device)
+            write_json(made / "config.json", run.config)
+        except OSError as error:
+            if made and is_new:
+                shutil.rmtree(made, ignore_errors=True)
+            raise UserError(f"--out_dir {folder}: cannot be written to ({error.strerror})") from None
         return run
 
     def lock(self) -> None:
@@ -151,7 +153,7 @@ def _make_folder(folder: Path) -> Path:
     return folder
 
 
-def _make_new(folder: Path) -> Path:
+def _make_new_folder(folder: Path) -> Path:
     """Make `folder`, or the first of `folder-2`, `folder-3`, … where several runs start in the same second."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     for candidate in itertools.chain([folder], (folder.with_name(f"{folder.name}-{n}") for n in itertools.count(2))):

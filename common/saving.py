@@ -31,8 +31,8 @@ class Saver:
     torchrun all processes stop at the same step.
     """
 
-    def __init__(self, run: Run, kind: str, interval: float, description: dict, learners: dict, progress, device):
-        self._run, self._kind, self._interval, self._device = run, kind, interval, device
+    def __init__(self, run: Run, interval: float, description: dict, learners: dict, progress):
+        self._run, self._interval = run, interval
         self._description, self._learners, self._progress = description, learners, progress
         self._started = self._last = time.monotonic()
         self._stop = self._save_now = 0
@@ -75,7 +75,7 @@ class Saver:
 
     def after_step(self) -> None:
         """Save if it is time, or asked for; end the process if that was asked for."""
-        stop, save_now = distributed.maximum([self._stop, self._save_now], self._device)  # one was told: all do it
+        stop, save_now = distributed.maximum([self._stop, self._save_now])  # what one process is told, all do
         if stop or save_now or time.monotonic() - self._last >= self._interval:
             saved = self._save()
             self._save_now = 0
@@ -107,7 +107,7 @@ class Saver:
             raise UserError("a weight is no longer finite; the last good checkpoint is kept", status=1)
         try:
             self._run.flush()  # first, so that the checkpoint knows how long metrics.jsonl is
-            checkpoint.save(self._run.checkpoint, self._kind, self._content())
+            checkpoint.save(self._run.checkpoint, self._run.kind, self._content())
         except OSError as error:
             megabytes = max(sum(tensor.nbytes for tensor in tensors) / 1e6, 0.1)
             print_line(

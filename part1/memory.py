@@ -36,7 +36,6 @@ def accuracy_at_lengths(
     """
     device = next(network.parameters()).device
     table, accuracies = Table(input_length=",d", palindromes=",d", wrong=",d", accuracy=".4f"), {}
-    table.print_header()
     for input_length in lengths:
         rng = np.random.default_rng(seeds.stream_seed(seed, "test", input_length))
         n = 10_000 if input_length <= 1_000 else 1_000 if input_length <= 10_000 else 100

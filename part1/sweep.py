@@ -109,8 +109,8 @@ def draw_lengths(rows: list[dict], path: Path) -> None:
     cost.set_title("training sequences until 1.0\n(○ recipe, △ curriculum)", fontsize=10)
     if any(row["sequences_until_perfect"] for row in rows):
         cost.set_yscale("log")
-    for axes, its_rows in (*parts.items(), (cost, rows)):
-        length_axis(axes, sorted({row["input_length"] for row in its_rows or rows}))
+    for axes, drawn in (*parts.items(), (cost, rows)):
+        length_axis(axes, sorted({row["input_length"] for row in drawn or rows}))
         plain_axes(axes)
     handles = {}
     for axes in (recipe, curriculum):
@@ -175,13 +175,13 @@ def plan(args: argparse.Namespace) -> list[PlannedRun]:
     for name in args.networks:
         _, script, flags = NETWORKS[name]
         if script == CURRICULUM:
-            lengths, own = [max(TESTED_AT)], ["--lengths", *map(str, TESTED_AT)]
+            lengths, more = [max(TESTED_AT)], ["--lengths", *map(str, TESTED_AT)]
         else:
-            lengths, own = args.lengths, ["--max_epoch", str(args.max_epoch)]
+            lengths, more = args.lengths, ["--max_epoch", str(args.max_epoch)]
         for length in lengths:
             for seed in args.seeds:
                 sized = ["--input_length", str(length), "--seed", str(seed)]
-                runs.append(PlannedRun(f"{name}-T{length}-seed{seed}", script, [*flags, *own, *sized]))
+                runs.append(PlannedRun(f"{name}-T{length}-seed{seed}", script, [*flags, *more, *sized]))
     return runs
 
 

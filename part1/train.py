@@ -27,13 +27,23 @@ from common.console import Table, print_line, progress_bar
 from common.figures import draw_curves, new_figure, save_figure
 from common.means import RunningMeans
 from common.resume import open_run, parse_or_resume
-from common.runs import read_metrics
+from common.runs import Run, read_metrics
 from common.saving import Saver
 from part1.memory import accuracy_at_lengths, draw_dataset, evaluate
 from part1.networks import INITS, KIND, NETWORKS, build
-from part1.palindromes import ENCODINGS, MAX_INPUT_LENGTH, MIN_HELD_OUT_LENGTH, NUM_CLASSES, encode, split
+from part1.palindromes import (
+    ENCODINGS,
+    MAX_INPUT_LENGTH,
+    MIN_HELD_OUT_LENGTH,
+    NUM_CLASSES,
+    PalindromeDataset,
+    encode,
+    split,
+)
 
 SCRIPT = "part1/train.py"
+COLUMNS = {"epoch": "d", "loss": ".4f", "accuracy": ".4f", "validation_loss": ".4f", "validation_accuracy": ".4f"}
+COLUMNS |= {"gradient_norm": ".3f", "learning_rate": ".0e", "seconds": ".1f"}
 
 
 @dataclass
@@ -61,7 +71,7 @@ def train(args: argparse.Namespace) -> Path:
     device = distributed.join(args.device, args.deterministic)
     dataset = draw_dataset(args.input_length, args.data_size, args.seed)
     parts = split(len(dataset), args.portion_train)
-    (inputs, targets), validation, test = ([t.to(device) for t in dataset[part]] for part in parts)
+    (inputs, targets), validation, _ = ([t.to(device) for t in dataset[part]] for part in parts)
     if len(dataset) < args.data_size:
         print_line(f"only {len(dataset):,} palindromes of {args.input_length + 1} digits exist: all of them are used")
 
@@ -77,11 +87,8 @@ def train(args: argparse.Namespace) -> Path:
     run = open_run(args, SCRIPT, f"part1/{args.model}-T{args.input_length}-seed{args.seed}", KIND)
     description = {"model": args.model, "sizes": sizes, "encoding": args.encoding}
     learners = {"network": network, "optimizer": optimizer, "scheduler": scheduler, "means": means}
-    saver = Saver(run, KIND, args.checkpoint_interval, description, learners, progress, device)
-    quality = dict.fromkeys(("loss", "accuracy", "validation_loss", "validation_accuracy"), ".4f")
-    table = Table(epoch="d", **quality, gradient_norm=".3f", learning_rate=".0e", seconds=".1f")
-    print_line(f"{run.folder}")
-    table.print_header()
+    saver = Saver(run, args.checkpoint_interval, description, learners, progress)
+    table = Table(**COLUMNS)
     with saver, progress_bar(args.max_epoch, "epoch", done=progress.epoch - 1) as bar:
         while progress.epoch <= args.max_epoch and progress.perfect_epochs < args.patience:
             order = torch.randperm(len(inputs), generator=seeds.generator(args.seed, "order", progress.epoch))
@@ -89,9 +96,9 @@ def train(args: argparse.Namespace) -> Path:
                 index = distributed.my_part(batch)
                 with autocast:
                     logits = network(encode(inputs[index], args.encoding)).float()
-                share = args.processes / len(batch)  # so that the mean over processes is the mean over the batch
-                loss = F.cross_entropy(logits, targets[index], reduction="sum") * share
-                accuracy = (logits.argmax(1) == targets[index]).sum() * share
+                scale = args.processes / len(batch)  # so that the mean over processes is the mean over the batch
+                loss = F.cross_entropy(logits, targets[index], reduction="sum") * scale
+                accuracy = (logits.argmax(1) == targets[index]).sum() * scale
                 optimizer.zero_grad()
                 loss.backward()
                 distributed.mean_gradients(network)
@@ -101,7 +108,7 @@ def train(args: argparse.Namespace) -> Path:
                 progress.batch += 1
                 saver.after_step()
 
-            loss, accuracy = distributed.from_main(evaluate(network, *validation, args.encoding), device)
+            loss, accuracy = distributed.from_main(evaluate(network, *validation, args.encoding))
             row = {"epoch": progress.epoch, **means.take(), "validation_loss": loss, "validation_accuracy": accuracy}
             row |= {"learning_rate": scheduler.get_last_lr()[0], "seconds": saver.seconds()}
             run.log(row, progress.epoch)
@@ -112,27 +119,34 @@ def train(args: argparse.Namespace) -> Path:
         saver.at_end()
 
     network.load_state_dict(progress.best)
-    _, test_accuracy = evaluate(network, *test, args.encoding)
+    finish(run, args, dataset, network, progress, saver.seconds())
+    distributed.leave()
+    return run.folder
+
+
+def finish(run: Run, args, dataset: PalindromeDataset, network: nn.Module, progress: Progress, seconds: float) -> None:
+    """Test the best network, once, and write the result and the picture."""
+    training, _, test = split(len(dataset), args.portion_train)
+    device = next(network.parameters()).device
+    _, test_accuracy = evaluate(network, *(part.to(device) for part in dataset[test]), args.encoding)
     result = {
         "test_accuracy": test_accuracy,
         "accuracy_at": {},
         "validation_accuracy": progress.best_score[0],
         "best_epoch": progress.best_epoch,
         "epochs": progress.epoch - 1,
-        "seconds": saver.seconds(),
-        "sequences_seen": (progress.epoch - 1) * len(inputs),
+        "seconds": seconds,
+        "sequences_seen": (progress.epoch - 1) * training.stop,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
     }
     if distributed.IS_MAIN:
         draw_summary(run.folder)
-        trained_on = dataset.digits[parts[0]]
+        trained_on = dataset.digits[training]
         result["accuracy_at"] = accuracy_at_lengths(network, args.encoding, args.lengths, args.seed, trained_on)
     run.finish(result)
-    distributed.leave()
-    unseen = f"{len(test[1]):,} palindromes never seen"
+    unseen = f"{test.stop - test.start:,} palindromes never seen"
     print_line(f"test accuracy {test_accuracy:.4f} on {unseen}, at epoch {progress.best_epoch}")
     print_line(f"picture: {run.folder / 'curves.png'}")
-    return run.folder
 
 
 def draw_summary(folder: Path) -> None:

@@ -38,7 +38,7 @@ from common.console import Table, print_line, progress_bar
 from common.figures import draw_curves, new_figure, save_figure
 from common.means import RunningMeans
 from common.resume import open_run, parse_or_resume
-from common.runs import read_metrics
+from common.runs import Run, read_metrics
 from common.saving import Saver
 from part1.memory import LENGTHS, accuracy_at_lengths
 from part1.networks import INITS, KIND, NETWORKS, build
@@ -111,10 +111,8 @@ def train(args: argparse.Namespace) -> Path:
     run = open_run(args, SCRIPT, f"part1/{args.model}-curriculum-T{args.input_length}-seed{args.seed}", KIND)
     description = {"model": args.model, "sizes": sizes, "encoding": args.encoding}
     learners = {"network": network, "optimizer": optimizer, "means": means}
-    saver = Saver(run, KIND, args.checkpoint_interval, description, learners, progress, device)
+    saver = Saver(run, args.checkpoint_interval, description, learners, progress)
     table = Table(sequences=",d", length=",d", loss=".4f", accuracy=".4f", gradient_norm=".3f", seconds=".1f")
-    print_line(f"{run.folder}")
-    table.print_header()
     with saver, progress_bar(batches, "batch", done=progress.batch) as bar:
         while progress.batch < batches:
             settles, left, longest = progress.settles_from is not None, 1.0, progress.length
@@ -152,12 +150,20 @@ def train(args: argparse.Namespace) -> Path:
         progress.best = network.state_dict()
         saver.at_end()
 
+    finish(run, args, network, progress, saver.seconds())
+    distributed.leave()
+    return run.folder
+
+
+def finish(run: Run, args: argparse.Namespace, network: nn.Module, progress: Progress, seconds: float) -> None:
+    """Test the network at all lengths, and write the result and the picture."""
+    batch_size = args.batch_size * args.processes
     result = {
         "accuracy_at": {},
         "length": progress.length,
-        "batches": batches,
-        "seconds": saver.seconds(),
-        "sequences_seen": batches * batch_size,
+        "batches": progress.batch,
+        "seconds": seconds,
+        "sequences_seen": progress.batch * batch_size,
         "sequences_until_settling": progress.settles_from * batch_size,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
     }
@@ -165,9 +171,7 @@ def train(args: argparse.Namespace) -> Path:
         draw_summary(run.folder)
         result["accuracy_at"] = accuracy_at_lengths(network, args.encoding, args.lengths, args.seed)
     run.finish(result)
-    distributed.leave()
     print_line(f"picture: {run.folder / 'curves.png'}")
-    return run.folder
 
 
 def draw_summary(folder: Path) -> None:

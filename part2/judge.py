@@ -54,7 +54,7 @@ class Judge:
         self.real, _ = real_images(split)
 
     @cached_property
-    def seen(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    def real_features(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """The real images' features and their radii."""
         features = {suffix: self.features(self.real, suffix) for suffix in self.extractors}
         return {suffix: (points, radii(points)) for suffix, points in features.items()}
@@ -65,7 +65,7 @@ class Judge:
 
     def __call__(self, images: torch.Tensor) -> dict[str, float]:
         figures = {}
-        for suffix, (real, real_radii) in self.seen.items():
+        for suffix, (real, real_radii) in self.real_features.items():
             fake = self.features(images, suffix)
             found = {"frechet": frechet(real, fake), **neighbourhood(real, fake, real_radii=real_radii)}
             figures |= {name + suffix: value for name, value in found.items()}

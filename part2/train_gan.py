@@ -27,7 +27,7 @@ from common.console import Table, print_line, progress_bar
 from common.figures import draw_curves, new_figure, save_animation, save_figure, tile
 from common.means import RunningMeans
 from common.resume import open_run, parse_or_resume
-from common.runs import read_metrics
+from common.runs import Run, read_metrics
 from common.saving import Saver
 from part2.judge import SAMPLES, SPLITS, VALIDATION, Judge, sample
 from part2.mnist import load_mnist
@@ -75,10 +75,8 @@ def train(args: argparse.Namespace) -> Path:
     run = open_run(args, SCRIPT, f"part2/{args.recipe}-seed{args.seed}", KIND)
     description = {"latent_dim": args.latent_dim, "width": recipe.width, "recipe": asdict(recipe)}
     learners = {**game.learners(), "means": means}
-    saver = Saver(run, KIND, args.checkpoint_interval, description, learners, progress, device)
+    saver = Saver(run, args.checkpoint_interval, description, learners, progress)
     table = Table(epoch="d", batch="d", **dict.fromkeys(MEANS, ".3f"), seconds=".1f", frechet=".2f")
-    print_line(f"{run.folder}")
-    table.print_header()
     if progress.batch == 0:
         draw_grid(run, game, grid_z, 0)
     with saver, progress_bar(last_batch, "batch", done=progress.batch) as bar:
@@ -109,35 +107,35 @@ def train(args: argparse.Namespace) -> Path:
         saver.at_end()
 
     if distributed.IS_MAIN:
-        draw_summary(run.folder, batches_per_epoch)
-        final = last_epoch(run.folder, args.n_epochs, batches_per_epoch)
-        run.finish(
-            {
-                "epochs": args.n_epochs,
-                "batches": last_batch,
-                "seconds": saver.seconds(),
-                "discriminator_accuracy": (final["accuracy_real"] + final["accuracy_fake"]) / 2,
-                "generator_loss": final["generator_loss"],
-                "discriminator_loss": final["discriminator_loss"],
-                "checkpoint": run.checkpoint.name,
-            }
-        )
+        finish(run, args.n_epochs, batches_per_epoch, saver.seconds())
     distributed.leave()
-    print_line(f"pictures: {run.folder / 'progress.png'}, curves.png and training.gif beside it")
     return run.folder
 
 
 @torch.no_grad()
-def draw_grid(run, game: Game, z: torch.Tensor, batch: int) -> None:
+def draw_grid(run: Run, game: Game, z: torch.Tensor, batch: int) -> None:
     """The digits that the generator makes of the fixed noise z, into the run's folder."""
     run.log_picture("grid", tile(game.sampler()(z), GRID), batch)
 
 
-def last_epoch(folder: Path, n_epochs: int, batches_per_epoch: int) -> dict[str, float]:
-    """The means over the last epoch's batches: each row of the metrics is the mean since the row before it."""
-    rows = [row for row in read_metrics(folder) if row["epoch"] == n_epochs]
-    weights = np.diff([(n_epochs - 1) * batches_per_epoch, *(row["batch"] for row in rows)])
-    return {name: np.average([row[name] for row in rows], weights=weights).item() for name in MEANS}
+def finish(run: Run, n_epochs: int, batches_per_epoch: int, seconds: float) -> None:
+    """Write the pictures and the result: losses and accuracies are means over the last epoch's batches."""
+    draw_summary(run.folder, batches_per_epoch)
+    rows = [row for row in read_metrics(run.folder) if row["epoch"] == n_epochs]
+    weights = np.diff([(n_epochs - 1) * batches_per_epoch, *(row["batch"] for row in rows)])  # a row is their mean
+    final = {name: np.average([row[name] for row in rows], weights=weights).item() for name in MEANS}
+    run.finish(
+        {
+            "epochs": n_epochs,
+            "batches": n_epochs * batches_per_epoch,
+            "seconds": seconds,
+            "discriminator_accuracy": (final["accuracy_real"] + final["accuracy_fake"]) / 2,
+            "generator_loss": final["generator_loss"],
+            "discriminator_loss": final["discriminator_loss"],
+            "checkpoint": run.checkpoint.name,
+        }
+    )
+    print_line(f"pictures: {run.folder / 'progress.png'}, curves.png and training.gif beside it")
 
 
 def draw_summary(folder: Path, batches_per_epoch: int) -> None:

@@ -86,7 +86,6 @@ def train(args: argparse.Namespace) -> Path:
     names = ("loss", "accuracy") if args.judge == "classifier" else ("loss",)
     means, table = RunningMeans(*names, device=args.device), Table(epoch="d", loss=".4f", accuracy=".4f", seconds=".1f")
     print_line(f"{run.folder}")
-    table.print_header()
     started = time.monotonic()
     with progress_bar(args.n_epochs, "epoch") as bar:
         for epoch in range(1, args.n_epochs + 1):

@@ -1,0 +1,142 @@
+"""Make every run behind report.md anew, into outputs/, and copy what the report shows into outputs/report.
+
+    python make_report.py                 all steps, in their order: days on two cores
+    python make_report.py sweep gates     these steps only
+
+Finished runs are not run again and unfinished ones are resumed, so it goes on where it was stopped. Files that the
+project comes with are replaced one by one, each when its successor is there.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from common import cli
+from common.files import write_whole
+from common.runs import OUTPUTS, PRETRAINED, ROOT
+from common.sweeps import PlannedRun, run_all
+from part2.generators import export_generator
+
+SHOWN = OUTPUTS / "report"
+RECORD = ("config.json", "metrics.jsonl", "result.json")  # of a run, without its checkpoint
+COMPARISON = OUTPUTS / "part2" / "compare"
+GENERATORS = {"reference": COMPARISON / "runs" / "reference-seed0", "improved": PRETRAINED / "generator"}
+
+
+def call(script: str, *flags: str | Path) -> None:
+    """Run a script of the project to its end."""
+    subprocess.run([sys.executable, ROOT / script, *flags], check=True)
+
+
+def show(folder: Path, files: Iterable[Path]) -> None:
+    """Copy files into a folder of outputs/report."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        write_whole(folder / file.name, file.read_bytes())
+
+
+def run_and_show(name: str, script: str, *flags: str | Path) -> None:
+    """Run a script that finishes in minutes into outputs/NAME, from scratch, and show all that it wrote."""
+    folder = OUTPUTS / name
+    shutil.rmtree(folder, ignore_errors=True)
+    call(script, *flags, "--out_dir", folder)
+    show(SHOWN / name, (path for path in folder.iterdir() if path.suffix in (".json", ".csv", ".png", ".gif")))
+
+
+def sweep() -> None:
+    """Part 1: lengths × networks × seeds."""
+    call("part1/sweep.py", "--networks", "lstm")
+    call("part1/sweep.py", "--seeds", "0", "1", "2")
+    folder = OUTPUTS / "part1" / "sweep"
+    show(SHOWN / "part1", (folder / name for name in ("sweep.csv", "table.md", "sweep.png", "curves.png")))
+
+
+def curricula() -> None:
+    """Part 1: one-hot digits with five seeds, scalar digits with three."""
+    script, scalar = "part1/train_curriculum.py", ["--encoding", "scaled", "--data_size", "300000"]
+    runs = [PlannedRun(f"seed{seed}", script, ["--seed", str(seed)]) for seed in range(5)]
+    runs += [PlannedRun(f"scalar-seed{seed}", script, [*scalar, "--seed", str(seed)]) for seed in range(3)]
+    folder = OUTPUTS / "part1" / "curricula"
+    run_all(folder, runs, jobs=1, alike={})
+    for run in runs:
+        show(SHOWN / "part1" / "curriculum" / run.name, (folder / "runs" / run.name / name for name in RECORD))
+
+
+def gates() -> None:
+    """Part 1: how the network of curricula's seed 0 remembers."""
+    network = OUTPUTS / "part1" / "curricula" / "runs" / "seed0"
+    for length in ("10", "1000"):
+        run_and_show(f"part1/gates-T{length}", "part1/show_gates.py", "--run", network, "--input_length", length)
+
+
+def benchmark() -> None:
+    """Both parts: how fast. On a machine that does nothing else."""
+    run_and_show("part1/benchmark", "part1/benchmark.py", "--rounds", "5")
+    run_and_show("part2/benchmark", "part2/benchmark.py")
+
+
+def compare() -> None:
+    """Part 2: recipes × seeds."""
+    base = "part2/compare.py"
+    call(base, "--recipes", "reference", "improved")
+    call(base, "--recipes", "reference_rmsprop", "--seeds", "0", "1")
+    brief = ["--n_epochs", "20", "--eval_interval", "5"]
+    call(base, *brief, "--out_dir", OUTPUTS / "part2" / "levers")
+    soon = ["--recipes", "improved", "--n_epochs", "10", "--eval_interval", "1"]
+    call(base, *soon, "--out_dir", OUTPUTS / "part2" / "soon")
+    bf16 = ["--recipes", "improved", *brief, "--precision", "bf16"]
+    call(base, *bf16, "--out_dir", OUTPUTS / "part2" / "bf16")
+    for name in ("compare", "levers", "soon", "bf16"):
+        folder = OUTPUTS / "part2" / name
+        show(SHOWN / "part2" / name, (path for path in folder.iterdir() if path.suffix in (".csv", ".md", ".png")))
+        for run in sorted((folder / "runs").glob("*/result.json")):
+            files = (run.with_name(file) for file in (*RECORD, "samples.png"))
+            show(SHOWN / "part2" / name / "runs" / run.parent.name, files)
+    for recipe in ("reference", "improved"):
+        run = COMPARISON / "runs" / f"{recipe}-seed0"
+        show(SHOWN / "part2" / recipe, (run / name for name in ("progress.png", "curves.png", "training.gif")))
+
+
+def pretrained() -> None:
+    """Part 2: compare's improved recipe, seed 0, becomes the pretrained generator."""
+    run = COMPARISON / "runs" / "improved-seed0"
+    export_generator(run, PRETRAINED / "generator" / "checkpoint.pt")
+    show(PRETRAINED / "generator", (run / "config.json", run / "result.json"))
+
+
+def generators() -> None:
+    """Part 2: a generator of each recipe, measured, and its walks."""
+    for recipe, checkpoint in GENERATORS.items():
+        for script in ("evaluate", "interpolate"):
+            run_and_show(f"part2/{recipe}/{script}", f"part2/{script}.py", "--checkpoint", checkpoint)
+
+
+STEPS = {step.__name__: step for step in (sweep, curricula, gates, benchmark, compare, pretrained, generators)}
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = cli.Parser(__doc__)
+    steps = "; ".join(f"{name}: {step.__doc__.rstrip('.')}" for name, step in STEPS.items())
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"if none is named, all. {steps}")
+    args = parser.parse_args(argv)
+    for name in args.steps:
+        if name not in STEPS:
+            parser.error(f"{name} is not one of the steps {', '.join(STEPS)}")
+    args.steps = args.steps or list(STEPS)
+    return args
+
+
+def main() -> None:
+    try:
+        for name in parse_args().steps:
+            print(f"{name}: {STEPS[name].__doc__}")
+            STEPS[name]()
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)  # the script has said why
+
+
+if __name__ == "__main__":
+    cli.call(main)
