@@ -1,0 +1,163 @@
+"""Palindromes: what is drawn, how evenly, how it is split, served and encoded."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.cli import UserError
+from part1.palindromes import ENCODINGS, PalindromeDataset, draw_palindromes, encode, split
+
+
+def draw(input_length: int, size: int, seed: int = 0) -> PalindromeDataset:
+    return PalindromeDataset(input_length, size, np.random.default_rng(seed))
+
+
+def side(n: int, input_length: int, held_out: bool, monotonous: int = 0) -> torch.Tensor:
+    return draw_palindromes(n, input_length, np.random.default_rng(0), held_out, monotonous)
+
+
+def free(digits: torch.Tensor) -> torch.Tensor:
+    """The digits that the others mirror: the first half, with the one in the middle if there is one."""
+    return digits[:, : (digits.shape[1] + 1) // 2].long()
+
+
+def chi_square(digits: torch.Tensor) -> float:
+    """Of the frequencies of ten digits; fair ones exceed 45 with p < 1e-6."""
+    counts, expected = digits.long().bincount(minlength=10), len(digits) / 10
+    return ((counts - expected) ** 2 / expected).sum().item()
+
+
+@given(st.integers(1, 60), st.integers(1, 300), st.integers(0, 2**32))
+def test_every_row_is_a_palindrome_of_digits_no_two_are_alike_and_all_asked_for_are_there(input_length, size, seed):
+    digits = draw(input_length, size, seed).digits
+    assert digits.dtype == torch.uint8 and digits.shape[1] == input_length + 1 and digits.max() <= 9
+    assert torch.equal(digits, digits.flip(1))
+    assert len(digits.unique(dim=0)) == len(digits) == min(size, 10 ** math.ceil((input_length + 1) / 2))
+
+
+@pytest.mark.parametrize("input_length", [1, 2, 3, 4])
+def test_where_few_exist_every_one_is_there(input_length):
+    every = {row for row in itertools.product(range(10), repeat=input_length + 1) if row == row[::-1]}
+    digits = draw(input_length, 10_000).digits
+    assert {tuple(row) for row in digits.tolist()} == every
+    assert len(digits[:50, 0].unique()) > 5 or len(digits) == 10  # in random order
+
+
+@pytest.mark.parametrize("input_length", [33, 34, 35, 36, 37, 38, 100_000])
+def test_long_ones_around_the_limit_of_int64_and_the_longest(input_length):
+    size = 3 if input_length == 100_000 else 500
+    digits = draw(input_length, size).digits
+    assert digits.shape == (size, input_length + 1) and digits.max() <= 9
+    assert torch.equal(digits, digits.flip(1))
+    assert len(digits.unique(dim=0)) == size
+
+
+@pytest.mark.parametrize(("input_length", "size"), [(11, 5000), (35, 2000), (60, 2000)])
+def test_every_position_takes_every_digit_about_equally_often(input_length, size):
+    assert all(chi_square(column) < 45 for column in draw(input_length, size).digits.T)
+
+
+@pytest.mark.parametrize(("input_length", "size"), [(0, 1), (100_001, 1), (5, 0)])
+def test_an_impossible_length_or_size_is_a_value_error(input_length, size):
+    with pytest.raises(ValueError, match=r"input_length (0|100001) is not|size 0 is not"):
+        draw(input_length, size)
+    with pytest.raises(ValueError, match="input_length 3 is below 4"):
+        side(1, 3, held_out=True)  # too short to hold any out
+
+
+def test_the_example_of_the_docstring():
+    dataset = draw(5, 1000)
+    inputs, target = dataset[dataset.digits.tolist().index([7, 3, 1, 1, 3, 7])]
+    assert (inputs.tolist(), target.item()) == ([7, 3, 1, 1, 3], 7)
+
+
+@pytest.mark.parametrize("index", [slice(2, 7), torch.tensor([4, 0, 4])])
+def test_many_at_once_are_the_single_ones_stacked(index):
+    dataset = draw(6, 20)
+    inputs, targets = dataset[index]
+    singles = [dataset[k] for k in torch.arange(20)[index].tolist()]
+    assert torch.equal(inputs, torch.stack([single for single, _ in singles]))
+    assert torch.equal(targets, torch.stack([target for _, target in singles])) and targets.dtype == torch.int64
+
+
+@given(st.integers(1, 10_000), st.floats(0.001, 0.999))
+def test_the_parts_cover_everything_once(n, portion):
+    try:
+        parts = split(n, portion)
+    except UserError:
+        assert int(n * portion) < 1 or n - int(n * portion) < 2  # one part would be empty
+        return
+    training, validation, test = (list(range(n)[part]) for part in parts)
+    assert training + validation + test == list(range(n))
+    assert len(training) == int(n * portion) and 0 <= len(test) - len(validation) <= 1 and validation
+
+
+# Two sides, drawn without end: for training, and held out from it
+
+odd_even_and_long = pytest.mark.parametrize("input_length", [4, 5, 9, 10, 37, 38, 301, 1000])
+
+
+@odd_even_and_long
+@pytest.mark.parametrize("monotonous", [0, 1000])
+@pytest.mark.parametrize("held_out", [False, True])
+def test_all_are_palindromes_of_digits_and_the_checksum_says_which_side_one_is_on(input_length, monotonous, held_out):
+    digits = side(2000, input_length, held_out, monotonous)
+    assert digits.dtype == torch.uint8 and digits.shape == (2000, input_length + 1) and digits.max() <= 9
+    assert torch.equal(digits, digits.flip(1))
+    checksums = (free(digits) * torch.arange(1, (input_length + 2) // 2 + 1)).sum(1) % 10
+    assert ((checksums == 0) == held_out).all()
+
+
+@pytest.mark.parametrize("monotonous", [0, 60_000])
+@pytest.mark.parametrize("input_length", [4, 5])
+def test_of_the_short_ones_each_is_on_one_side_and_a_tenth_is_held_out(input_length, monotonous):
+    drawn = (free(side(60_000, input_length, held_out, monotonous)) for held_out in (False, True))
+    training, held_out = ({tuple(row) for row in digits.unique(dim=0).tolist()} for digits in drawn)
+    assert not training & held_out
+    assert (len(training), len(held_out)) == (900, 100)  # all that exist; one is missed with p < 1e-7
+
+
+@odd_even_and_long
+@pytest.mark.parametrize("held_out", [False, True])
+def test_on_either_side_every_digit_is_about_equally_frequent_first_and_last_of_the_free(input_length, held_out):
+    size = 20_000 if input_length < 100 else 2000
+    for monotonous in (0, size):
+        digits = free(side(size, input_length, held_out, monotonous))
+        assert chi_square(digits[:, 0]) < 45
+        assert input_length < 9 or chi_square(digits[:, -1]) < 45
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+@pytest.mark.parametrize("input_length", [99, 100])
+def test_monotonous_ones_have_one_to_three_digits_after_the_first_but_for_the_third(input_length, held_out):
+    digits = free(side(400, input_length, held_out, monotonous=300))
+    later = torch.cat([digits[:, 1:2], digits[:, 3:]], dim=1)  # the third may have been moved to the other side
+    different = [len(set(row)) for row in later.tolist()]
+    assert set(different[:300]) == {1, 2, 3}
+    assert min(different[300:]) > 3  # the others are as ever
+    assert all(different[:300].count(n) > 40 for n in (1, 2, 3))  # 111, 117 and 72 expected
+
+
+def test_digits_encoded_by_hand():
+    digits = torch.tensor([[0, 9, 5]], dtype=torch.uint8)
+    assert encode(digits, "scaled")[0, :, 0].tolist() == pytest.approx([-1, 1, 1 / 9])
+    assert encode(digits, "raw").tolist() == [[[0.0], [9.0], [5.0]]]
+    assert encode(digits[:, :2], "one_hot").tolist() == [[[1.0] + [0.0] * 9, [0.0] * 9 + [1.0]]]
+    with pytest.raises(ValueError, match="scaled, raw, one_hot"):
+        encode(digits, "binary")
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_every_encoding_is_float32_has_its_stated_width_and_tells_all_digits_apart(encoding):
+    digits = draw(7, 100).digits
+    x = encode(digits, encoding)
+    assert x.dtype == torch.float32 and x.shape == (100, 8, ENCODINGS[encoding])
+    assert torch.equal(encode(digits[0], encoding), x[0])
+    assert len(encode(torch.arange(10).unsqueeze(0), encoding)[0].unique(dim=0)) == 10
+    assert encoding != "one_hot" or torch.equal(x, F.one_hot(digits.long(), 10).float())

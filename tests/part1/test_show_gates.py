@@ -1,0 +1,162 @@
+"""The gates of a trained LSTM: what is traced is what it computes, what is measured is what is claimed, the picture."""
+
+import pytest
+import torch
+from PIL import Image
+
+from common.files import read_json
+from part1 import show_gates
+from part1.lstm import LSTM
+from part1.networks import load_network
+from part1.palindromes import ENCODINGS, encode
+from part1.show_gates import explained, parse_args, read_linearly, trace
+from tests.tiny_runs import PART1, stop
+
+
+def network(encoding: str = "scaled") -> LSTM:
+    """An LSTM whose gates open and shut."""
+    torch.manual_seed(0)
+    lstm = LSTM(ENCODINGS[encoding], 6, 10)
+    for parameter in lstm.parameters():
+        torch.nn.init.normal_(parameter)
+    lstm.encoding = encoding
+    return lstm
+
+
+def some(n: int, length: int) -> torch.Tensor:
+    return torch.randint(10, (n, length), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_each_step_of_h_is_the_network_s_own_answer_to_the_digits_so_far(encoding):
+    lstm, digits = network(encoding), some(5, 9)
+    for t, h in enumerate(trace(lstm, digits)["h"], start=1):
+        assert torch.allclose(lstm.fc(h), lstm(encode(digits[:, :t], encoding)), rtol=0, atol=1e-5)
+
+
+def test_the_gates_are_those_of_the_equations_at_all_steps_and_at_some():
+    lstm, digits = network(), some(5, 9)
+    traced, x = trace(lstm, digits), encode(digits, "scaled")
+    h = c = torch.zeros(5, 6)
+    for t in range(9):
+        a_i, a_f, a_g, a_o = (x[:, t] @ lstm.weight_ih.T + h @ lstm.weight_hh.T + lstm.bias).chunk(4, dim=1)
+        i, f, o = (a.sigmoid() for a in (a_i, a_f, a_o))
+        c = a_g.tanh() * i + c * f
+        h = c.tanh() * o
+        for name, value in {"i": i, "f": f, "o": o, "c": c, "h": h}.items():
+            assert torch.allclose(traced[name][t], value, rtol=0, atol=1e-5), f"{name}({t + 1})"
+    part = trace(lstm, digits, [1, 4, 9])
+    assert all(torch.equal(part[name], traced[name][[0, 3, 8]]) for name in "ifoch")
+
+
+def test_a_unit_is_explained_by_the_first_digit_as_far_as_it_depends_on_it():
+    generator = torch.Generator().manual_seed(0)
+    first = torch.randint(10, (20_000,), generator=generator)
+    of_the_digit = torch.randn(10, generator=generator)[first]
+    of_the_digit = (of_the_digit - of_the_digit.mean()) / of_the_digit.std()
+    noise, more = torch.randn(2, 20_000, generator=generator)
+    units = [of_the_digit, -3 * of_the_digit + 100, noise, of_the_digit + noise, of_the_digit + 2 * more, 0 * noise]
+    shares = explained(torch.stack(units, dim=1), first).tolist()
+    assert shares == pytest.approx([1, 1, 0, 1 / 2, 1 / 5, 0], abs=0.02)
+    assert shares[:2] == pytest.approx([1, 1], abs=1e-3) and shares[2] < 0.003  # nine means of noise: 0.00045
+    few = explained(torch.tensor([[1.0, 1.0], [1.0, 5.0], [2.0, 1.0], [2.0, 5.0]]), torch.tensor([3, 3, 8, 8]))
+    assert few.tolist() == [1, 0]  # where the other digits never come first
+
+
+def test_the_first_digit_is_read_from_a_memory_as_far_as_it_holds_it():
+    generator = torch.Generator().manual_seed(0)
+    first = some(4000, 1)[:, 0].long()
+    digit, noise = torch.eye(10)[first], torch.randn(4000, 30, generator=generator)
+    assert read_linearly(digit, first) == 1
+    assert read_linearly(100 + 0.01 * digit @ torch.randn(10, 10, generator=generator), first) == 1  # mixed, far off
+    assert read_linearly(noise, first) == pytest.approx(0.1, abs=0.03)  # guesses
+    assert read_linearly(0 * noise, first) == pytest.approx(0.1, abs=0.03)
+    known = digit * (first < 5).unsqueeze(1)
+    assert read_linearly(known, first) == pytest.approx(0.5 + 0.1, abs=0.04)  # and one of the others, always
+    told = torch.cat([first[:2000], (first[2000:] + 1) % 10])  # the half that it is not fitted on is another's
+    assert read_linearly(torch.eye(10)[told], first) == 0
+
+
+def show(source, folder, *flags: str) -> dict:
+    args = parse_args(["--run", str(source), "--device", "cpu", "--out_dir", str(folder), *flags])
+    return read_json(show_gates.show_gates(args) / "result.json")
+
+
+SHOWN = [("epochs", "--digits 7 3 1 1 3", 5), ("epochs", "--digits 7", 1), ("curriculum", "--input_length 100", 100)]
+
+
+@pytest.mark.parametrize(("name", "flags", "length"), SHOWN)
+def test_the_result_is_what_the_network_does(name, flags, length, folders, tmp_path):
+    result, lstm = show(folders / name, tmp_path / "run", *flags.split()), load_network(folders / name)
+    digits = torch.tensor([result["digits"]])
+    assert result["run"] == str(folders / name) and digits.shape == (1, length)
+    assert "--digits" not in flags or result["digits"] == [int(digit) for digit in flags.split()[1:]]
+    assert "--digits" in flags or torch.equal(digits[:, 1:], digits[:, 1:].flip(1))  # without its last digit
+    assert result["answer"] == lstm(encode(digits, lstm.encoding)).argmax().item()
+    assert (result["steps"][0], result["steps"][-1]) == (1, length)
+    assert min(length, 30) <= len(result["steps"]) <= 60
+    assert len(result["linear_reading"]) == len(result["steps"])
+    # after one step nothing but the first digit was seen; a scalar tells most of the ten apart
+    assert result["linear_reading"][0] == 1 if lstm.encoding == "one_hot" else result["linear_reading"][0] > 0.3
+    assert Image.open(tmp_path / "run" / "gates.png").size == (1350, 1110)
+
+
+@pytest.mark.parametrize(("length", "spans"), [(12, [12]), (100, [20, 100])])
+def test_the_picture_shows_the_gates_the_memory_and_the_readings(length, spans, folders, tmp_path, figures):
+    saved, lstm = figures(show_gates), load_network(folders / "one_hot")
+    result = show(folders / "one_hot", tmp_path / "run", "--input_length", str(length))
+    digits, units = torch.tensor([result["digits"]], dtype=torch.uint8), result["units"]
+    traced = {name: value[:, 0] for name, value in trace(lstm, digits).items()}
+    panels = saved[0].axes[: 6 * len(spans)]
+    for column, span in enumerate(spans):
+        strip, *maps, memory, curve = panels[column :: len(spans)]
+        texts = [int(text.get_text()) for text in strip.texts] or strip.images[0].get_array()[0].tolist()
+        assert texts == result["digits"][:span]
+        for axes, name in zip(maps, "ifo", strict=True):
+            assert torch.equal(torch.tensor(axes.images[0].get_array()), traced[name][:span, units].T)
+            assert axes.images[0].get_clim() == (0, 1)
+        for unit, line in zip(units, memory.lines, strict=True):
+            c = traced["c"][:span, unit].tolist()
+            assert line.get_xydata().tolist() == [[t, value] for t, value in enumerate(c, start=1)]
+        surely, readings = (line.get_xydata() for line in curve.lines)
+        of_the_first = lstm.fc(traced["h"][:span]).softmax(1)[:, digits[0, 0].long()]
+        assert surely[:, 1].tolist() == pytest.approx(of_the_first.tolist(), abs=1e-5)
+        known = zip(result["steps"], result["linear_reading"], strict=True)
+        assert readings.tolist() == [[step, share] for step, share in known if step <= span]
+    assert [label.get_text() for label in panels[len(spans)].get_yticklabels()] == [str(unit) for unit in units]
+
+
+def test_the_units_shown_are_those_whose_memory_the_first_digit_explains(folders, tmp_path, monkeypatch, figures):
+    figures(show_gates)
+    shares, traced, asked = torch.linspace(0, 0.5, 12), [], []
+    shares[[2, 7]] = torch.tensor([0.9, 0.8])
+    monkeypatch.setattr(show_gates, "trace", lambda *args: traced.append(trace(*args)) or traced[-1])
+    monkeypatch.setattr(show_gates, "explained", lambda c, first: asked.append(c) or shares)
+    seeds = zip("abc", "001", strict=True)
+    result, again, other = (show(folders / "epochs", tmp_path / name, "--seed", seed) for name, seed in seeds)
+    assert result == again and result["digits"] != other["digits"]
+    assert result["units"] == [2, 7, 11, 10, 9, 8, 6, 5]
+    assert result["explained"] == pytest.approx(shares[result["units"]].tolist())
+    assert asked[0].shape == (1000, 12) and torch.equal(asked[0], traced[0]["c"][-1])  # c(T) of many palindromes
+
+
+@pytest.mark.usefixtures("light")
+def test_without_a_name_the_newest_finished_run_is_shown(outputs, answer):
+    for name in ("older", "newer"):
+        PART1.start(outputs / "part1" / name, "--num_hidden", "12", "--max_epoch", "1")
+    stop(PART1.start, 1, outputs / "part1" / "unfinished")
+    status, out, err = answer(show_gates)
+    (folder,) = (outputs / "part1").glob("gates-T10-*")
+    result = read_json(folder / "result.json")
+    assert (status, err, result["run"]) == (0, "", str(outputs / "part1" / "newer"))
+    assert f"first digit {result['digits'][0]}, the network's answer after 10 digits: {result['answer']}" in out
+
+
+NO_GATES = {"rnn": "is no LSTM by hand", "torch_lstm": "is no LSTM by hand", "stopped": "has no network to show yet"}
+
+
+@pytest.mark.parametrize(("name", "said"), (NO_GATES | {None: "holds no finished run"}).items())
+def test_where_there_are_no_gates_to_show_it_says_so_and_nothing_is_written(name, said, folders, outputs, answer):
+    status, out, err = answer(show_gates, *(["--run", folders / name] if name else []))
+    assert (status, out, len(err.splitlines())) == (2, "", 1)
+    assert err.startswith("show_gates.py: error: ") and said in err and not outputs.exists()

@@ -1,0 +1,76 @@
+"""That each flag which both training scripts of Part 1 have reaches what it should (others: test_train*.py)."""
+
+from unittest import mock
+
+import pytest
+import torch
+
+from common.runs import read_metrics
+from part1.networks import build
+from tests.tiny_runs import CURRICULUM, PART1, differences
+
+both = pytest.mark.parametrize("script", [PART1, CURRICULUM], ids=["train", "curriculum"])
+
+
+STARTS = [
+    ("lstm", "memory", "one_hot", 10, 30, 0),
+    ("lstm", "uniform", "scaled", 1, 6, 0),
+    ("torch_lstm", "memory", "raw", 1, 6, 3),
+    ("rnn", "normal", "one_hot", 10, 6, 0),
+]
+
+
+@both
+@pytest.mark.parametrize(("model", "init", "encoding", "input_dim", "input_length", "seed"), STARTS)
+def test_it_starts_from_the_network_asked_for_and_keeps_what_rebuilds_it(
+    script, model, init, encoding, input_dim, input_length, seed, run, optimizer_steps
+):
+    flags = f"--model {model} --init {init} --encoding {encoding} --input_length {input_length} --seed {seed}"
+    saved = script.saved(run(script, *flags.split(), "--num_hidden", "7"))
+    sizes = {"input_dim": input_dim, "hidden_dim": 7, "output_dim": 10}
+    length = input_length if script is PART1 else min(10, input_length)  # a curriculum starts short
+    expected = [parameter.detach() for parameter in build(model, sizes, init, length, seed).parameters()]
+    assert differences(optimizer_steps[0]["weights"], expected) == []
+    assert (saved["model"], saved["sizes"], saved["encoding"]) == (model, sizes, encoding)
+
+
+@both
+def test_the_plain_loop_is_run_where_it_is_asked_for_and_only_there(script, run):
+    with mock.patch("part1.lstm.ThroughTime.apply", side_effect=AssertionError("the fast form")):
+        run(script, "--plain")
+        with pytest.raises(AssertionError, match="the fast form"):
+            run(script)
+
+
+@both
+@pytest.mark.parametrize(("flag", "dtype"), [("float32", torch.float32), ("bf16", torch.bfloat16)])
+def test_precision_is_that_of_training_and_evaluation_is_exact(script, flag, dtype, run, inputs):
+    read = inputs(script.module)
+    run(script, "--precision", flag)
+    assert {(batch["trains"], batch["dtype"]) for batch in read} == {(True, dtype), (False, torch.float32)}
+
+
+@both
+def test_gradients_are_cut_to_max_norm_before_the_step_and_logged_uncut(script, run, optimizer_steps):
+    rows = read_metrics(run(script, "--max_norm", "0.01"))
+    assert [step["norm"] for step in optimizer_steps] == pytest.approx([0.01] * script.last_step, rel=1e-3)
+    assert rows[0]["gradient_norm"] > 0.02
+
+
+@both
+def test_a_run_without_a_name_gets_one_that_tells_its_kind(script, outputs, light):
+    folder = script.train(*script.tiny.split(), "--model", "rnn", "--seed", "7", "--input_length", "6")
+    name = {PART1: "rnn-T6-seed7-", CURRICULUM: "rnn-curriculum-T6-seed7-"}[script]
+    assert folder.parent == outputs / "part1" and folder.name.startswith(name)
+
+
+NONSENSE = [(PART1, "--plain --model rnn"), (PART1, "--input_dim 10 --encoding raw")]
+NONSENSE += [(PART1, "--input_dim 1 --encoding one_hot"), (PART1, "--portion_train 0.01 --data_size 90")]
+NONSENSE += [(CURRICULUM, "--plain --model rnn"), (CURRICULUM, "--data_size 10"), (CURRICULUM, "--input_length 3")]
+
+
+@pytest.mark.parametrize(("script", "flags"), NONSENSE, ids=str)
+def test_flags_that_make_no_sense_are_refused_in_one_line_and_nothing_is_written(script, flags, answer, tmp_path):
+    status, out, err = answer(script.module, "--out_dir", tmp_path / "run", *flags.split())
+    assert (status, out, len(err.splitlines())) == (2, "", 1) and flags.split()[0] in err
+    assert list(tmp_path.iterdir()) == []
