@@ -1,7 +1,7 @@
 # Everything runs from .venv; each target sets up what it needs, once.
 PYTHON ?= python3
 PY     := .venv/bin/python
-PIP    := $(PY) -m pip --disable-pip-version-check install --quiet
+PIP    := env -u PIP_USER -u PIP_PREFIX -u PIP_TARGET $(PY) -m pip --disable-pip-version-check install --quiet
 DEMO   := demo-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: help demo test soak lint bench report
@@ -16,7 +16,8 @@ help:
 
 .venv/runtime: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
-	test -x $(PY) || $(PYTHON) -m venv .venv
+	@$(PY) -m pip --version >/dev/null 2>&1 || { echo "$(PYTHON) -m venv .venv"; $(PYTHON) -m venv --clear .venv; } || \
+		{ rm -rf .venv; echo "Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
 	$(PIP) -r requirements.txt
 	@touch $@
 

@@ -104,13 +104,15 @@ ENCODINGS = {"scaled": 1, "raw": 1, "one_hot": NUM_CLASSES}  # name → numbers 
 
 
 def encode(digits: torch.Tensor, encoding: str) -> torch.Tensor:
-    """Digits (batch, time) as what a network reads, float32 (batch, time, 1 or 10).
+    """Digits (…, time) as what a network reads, (…, time, 1 or 10), in PyTorch's default dtype.
 
     scaled   (digit − 4.5) / 4.5, one scalar in [−1, 1]
     raw      the digit itself as a scalar: all of one sign, and 9 drives a unit nine times as hard as 1
     one_hot  ten numbers, the digit's own 1, the others 0
     """
+    if encoding not in ENCODINGS:
+        raise ValueError(f"encoding {encoding!r} is not one of {', '.join(ENCODINGS)}")
     if encoding == "one_hot":
         return F.embedding(digits.int(), torch.eye(NUM_CLASSES, device=digits.device))
-    x = digits.float().unsqueeze(2)
+    x = digits.to(torch.get_default_dtype()).unsqueeze(-1)
     return (x - 4.5) / 4.5 if encoding == "scaled" else x

@@ -5,14 +5,25 @@ import torch
 K = 5  # neighbours, as Naeem et al. recommend
 
 
+def check_points(name: str, points: torch.Tensor, at_least: int) -> None:
+    """ValueError if these are not so many points (n, d) of finite numbers."""
+    if points.dim() != 2 or len(points) < at_least:
+        raise ValueError(f"{name} has the shape {tuple(points.shape)}; expected (n, d) with n of {at_least} or more")
+    if not points.isfinite().all():
+        raise ValueError(f"{name} holds numbers that are not finite")
+
+
 def frechet(real: torch.Tensor, fake: torch.Tensor) -> float:
     """The (squared) Fréchet distance of two normal distributions fitted to features (n, d) (Heusel et al. 2017).
 
         |μ_r − μ_f|² + tr(Σ_r + Σ_f − 2 (Σ_r Σ_f)^½)
 
     The trace of the root is the sum of the roots of the eigenvalues of Σ_r^½ Σ_f Σ_r^½, which is symmetric. Computed in
-    float64. Unit: squared units of the features. Its bias shrinks with n: compare figures of equal n only.
+    float64. Unit: squared units of the features. Its bias shrinks with n: compare figures of equal n only. ValueError
+    for fewer than two points and for numbers that are not finite.
     """
+    check_points("real", real, 2)
+    check_points("fake", fake, 2)
     real, fake = real.double(), fake.double()
     values, vectors = torch.linalg.eigh(torch.cov(real.T, correction=1))
     root = vectors * values.clamp_min(0).sqrt() @ vectors.T
@@ -42,6 +53,8 @@ def neighbourhood(
 
     `real_radii`, where they are known already, are radii(real, k).
     """
+    check_points("real", real, k + 1)
+    check_points("fake", fake, k + 1)
     real, fake = real.double(), fake.double()
     real_radii = radii(real, k) if real_radii is None else real_radii
     fake_radii = radii(fake, k)

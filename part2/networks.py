@@ -8,6 +8,7 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from common import checkpoint, seeds
+from common.checks import check_input
 
 KIND = "GAN"  # of a checkpoint
 PIXELS = 28 * 28
@@ -37,7 +38,8 @@ class Generator(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        return self.layers(z).view(-1, 1, 28, 28)
+        check_input("z", z, ("n", self.latent_dim), self.layers[0].weight)
+        return self.layers(z).unflatten(1, (1, 28, 28))
 
 
 class Discriminator(nn.Module):
@@ -62,6 +64,7 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        check_input("images", images, ("n", 1, 28, 28), self.layers[0].weight)
         return self.layers(images.flatten(1)).squeeze(1)
 
     def probability(self, images: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,6 @@
-"""What all tests share: one thread, hypothesis without clocks, scripts started as a user starts them."""
+"""What all tests share: one thread, hypothesis without clocks, ways to start scripts, outputs of their own."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -48,6 +49,60 @@ def answer(monkeypatch, capsys):
     return run
 
 
+@pytest.fixture
+def outputs(tmp_path, monkeypatch):
+    """An outputs/ folder of this test's own."""
+    from common import runs
+
+    monkeypatch.setattr(runs, "OUTPUTS", tmp_path / "outputs")
+    return tmp_path / "outputs"
+
+
+@pytest.fixture
+def light(monkeypatch):
+    """Training without all of MNIST, without summaries, with a GAN of few weights (tests/tiny_runs.py)."""
+    from tests.tiny_runs import lighten
+
+    lighten(monkeypatch.setattr)
+
+
+@pytest.fixture(scope="session")
+def straight(tmp_path_factory):
+    """straight(script, *flags): what a run that is never stopped ends with; equal flags share one run."""
+    from tests.tiny_runs import ending, lighten
+
+    @functools.cache
+    def run(script, *flags: str) -> dict:
+        with pytest.MonkeyPatch.context() as patch:
+            lighten(patch.setattr)
+            return ending(script, script.start(tmp_path_factory.mktemp("straight") / "run", *flags))
+
+    return run
+
+
+@pytest.fixture
+def ends_alike(straight):
+    """ends_alike(script, folder, *flags): asserts that a run has ended in the same bits as one never disturbed."""
+    from tests.tiny_runs import differences, ending
+
+    def check(script, folder: Path, *flags: str) -> None:
+        assert differences(straight(script, *flags), ending(script, folder)) == []
+
+    return check
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that this test saves, instead of files: figures(module) watches the module's `save_figure`."""
+
+    def watch(module) -> list:
+        saved = []
+        monkeypatch.setattr(module, "save_figure", lambda figure, path: saved.append(figure))
+        return saved
+
+    return watch
+
+
 @pytest.fixture(scope="session")
 def differences_to():
     """Compares a network of ours with nn.LSTM or nn.RNN: the greatest absolute difference of the logits and of every
@@ -55,35 +110,23 @@ def differences_to():
 
     def compare(kind: type, network: torch.nn.Module, x: torch.Tensor) -> dict[str, float]:
         core = kind(x.shape[2], network.hidden_dim, batch_first=True, dtype=x.dtype)
-        core.load_state_dict(
-            {
-                "weight_ih_l0": network.weight_ih.detach(),
-                "weight_hh_l0": network.weight_hh.detach(),
-                "bias_ih_l0": network.bias.detach() * 0.25,  # its two biases add up to ours
-                "bias_hh_l0": network.bias.detach() * 0.75,
-            }
-        )
+        weights = {"weight_ih_l0": network.weight_ih, "weight_hh_l0": network.weight_hh}
+        biases = {"bias_ih_l0": network.bias * 0.25, "bias_hh_l0": network.bias * 0.75}  # its two add up to ours
+        core.load_state_dict(weights | biases)
         x = x.detach().requires_grad_()
-        ours, theirs = network(x), network.fc(core(x)[0][:, -1])
-        loss_weights = torch.randn(ours.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(7))
 
-        def gradients(logits, *parameters):
-            return torch.autograd.grad(
-                (logits * loss_weights).sum(), [x, *parameters, *network.fc.parameters()], allow_unused=True
-            )
+        def logits_and_gradients(logits, *parameters) -> list[torch.Tensor | None]:
+            loss_weights = torch.randn(logits.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(7))
+            of = [x, *parameters, *network.fc.parameters()]
+            return [logits, *torch.autograd.grad((logits * loss_weights).sum(), of, allow_unused=True)]
 
+        ours = logits_and_gradients(network(x), network.weight_ih, network.weight_hh, network.bias)
+        theirs = network.fc(core(x)[0][:, -1])
+        theirs = logits_and_gradients(theirs, core.weight_ih_l0, core.weight_hh_l0, core.bias_ih_l0)
         names = ["x", "weight_ih", "weight_hh", "bias", "fc.weight", "fc.bias"]
-        pairs = {"logits": (ours, theirs)}
-        of_ours = gradients(ours, network.weight_ih, network.weight_hh, network.bias)
-        of_theirs = gradients(theirs, core.weight_ih_l0, core.weight_hh_l0, core.bias_ih_l0)
-        pairs |= {f"gradient of {name}": pair for name, *pair in zip(names, of_ours, of_theirs, strict=True)}
+        names = ["logits", *(f"gradient of {name}" for name in names)]
         missing = torch.tensor(float("inf"))  # a parameter without a gradient
-        return {name: (missing if a is None else (a - b).abs().max()).item() for name, (a, b) in pairs.items()}
+        pairs = zip(names, ours, theirs, strict=True)
+        return {name: (missing if a is None else (a - b).abs().max()).item() for name, a, b in pairs}
 
     return compare
-
-
-def pytest_terminal_summary(terminalreporter):
-    """How many faults tests/faults.py injected, and how many were survived."""
-    if (faults := sys.modules.get("tests.faults")) and faults.INJECTED:
-        terminalreporter.write_line(faults.summary())

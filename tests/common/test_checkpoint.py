@@ -1,0 +1,136 @@
+"""Checkpoints come back equal or not at all, and run nobody's code."""
+
+import io
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from common import checkpoint
+from common.cli import UserError
+
+KIND = "thing"
+CONTENT = {
+    "weights": {"w": torch.arange(300.0).view(30, 10), "empty": torch.empty(0), "count": torch.tensor(7)},
+    "sizes": {"input_dim": 10, "name": "LSTM σ", "rate": 0.5, "flag": True, "nothing": None, "list": [1, (2, 3)]},
+}
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    checkpoint.save(tmp_path / "checkpoint.pt", KIND, CONTENT)
+    return tmp_path / "checkpoint.pt"
+
+
+def equal(content: dict) -> bool:
+    """Whether this is CONTENT."""
+    pairs = [(content["weights"][name], tensor) for name, tensor in CONTENT["weights"].items()]
+    return content["sizes"] == CONTENT["sizes"] and all(a.dtype is b.dtype and torch.equal(a, b) for a, b in pairs)
+
+
+def refused(path: Path | str) -> str:
+    """The one line with which `load` refuses the file."""
+    with pytest.raises(UserError) as caught:
+        checkpoint.load(path, KIND)
+    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_is_saved_comes_back_equal_by_file_and_by_folder_and_in_plain_pytorch(saved):
+    for path in (saved, str(saved), saved.parent, str(saved.parent)):
+        assert equal(checkpoint.load(path, KIND))
+    assert equal(torch.load(saved, weights_only=True))
+
+
+# Damage
+
+
+def test_a_flipped_bit_in_a_weight_loads_with_pytorch_but_not_here(saved):
+    """Why the CRC-32 is checked."""
+    data = bytearray(saved.read_bytes())
+    data[data.index(CONTENT["weights"]["w"].numpy().tobytes()) + 50] ^= 1
+    saved.write_bytes(data)
+    assert not equal(torch.load(saved, weights_only=True))
+    assert "is damaged (CRC-32 of " in refused(saved)
+
+
+def test_a_flipped_byte_anywhere_is_found_or_changes_nothing_and_a_cut_is_found(saved):
+    data, found = saved.read_bytes(), 0
+    for place in range(0, len(data), len(data) // 300):
+        saved.write_bytes(
+            data[:place] + bytes([data[place] ^ random.Random(place).randrange(1, 256)]) + data[place + 1 :]
+        )
+        try:
+            assert equal(checkpoint.load(saved, KIND))  # padding, or a date
+        except UserError as error:
+            found += "damaged" in str(error)
+    assert found > 100
+    for length in (*range(0, len(data), len(data) // 60), 1, len(data) - 22, len(data) - 1):
+        saved.write_bytes(data[:length])
+        assert "is damaged" in refused(saved)
+
+
+def test_where_the_newest_is_damaged_or_gone_the_one_before_is_offered_and_the_advice_works(saved):
+    checkpoint.save(saved, KIND, {"weights": 2})
+    assert checkpoint.load(saved, KIND)["weights"] == 2
+    saved.write_bytes(saved.read_bytes()[:-100])
+    advice = "the one before it is sound: rename checkpoint.previous.pt to checkpoint.pt to use it"
+    assert refused(saved).endswith(advice)
+    saved.unlink()
+    assert refused(saved).endswith(advice)
+    checkpoint.previous(saved).rename(saved)
+    assert equal(checkpoint.load(saved, KIND))
+    shutil.copy(saved, checkpoint.previous(saved))
+    for path in (saved, checkpoint.previous(saved)):
+        path.write_bytes(path.read_bytes()[:-100])
+    assert "previous" not in refused(saved)
+
+
+# Foreign files
+
+
+class Hostile:
+    """Unpickled, it writes a file."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return exec, (f"open({str(self.path)!r}, 'w').write('owned')",)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_hostile_pickle_never_runs(wrapped, tmp_path):
+    path, sign = tmp_path / "hostile.pt", tmp_path / "owned.txt"
+    content = {"schema": checkpoint.SCHEMA, "kind": KIND, "weights": Hostile(sign)}
+    torch.save(content if wrapped else Hostile(sign), path)
+    assert "is damaged, or is no checkpoint" in refused(path) and not sign.exists()
+    torch.load(io.BytesIO(path.read_bytes()), weights_only=False)
+    assert sign.exists()  # the payload works: it is `load` that did not run it
+
+
+@pytest.mark.parametrize("data", [b"", b"hello\n", b"\0" * 500, b"PK\x05\x06" + b"\0" * 18])
+def test_what_is_no_checkpoint_is_refused(data, tmp_path):
+    (tmp_path / "other.pt").write_bytes(data)
+    assert "is damaged, or is no checkpoint" in refused(tmp_path / "other.pt")
+
+
+def test_what_is_not_there_is_refused(tmp_path):
+    assert "there is no such checkpoint" in refused(tmp_path / "none.pt")
+    assert "cannot be read" in refused("x" * 300)
+    (tmp_path / "checkpoint.pt").mkdir()
+    with pytest.raises(UserError, match=r"checkpoint\.pt: cannot be read"):
+        checkpoint.load(tmp_path, KIND)
+
+
+VERSION = "is not a checkpoint of this version"
+FOREIGN = [({"schema": checkpoint.SCHEMA, "kind": "GAN"}, "holds a GAN, not a thing"), ([1, 2], VERSION)]
+FOREIGN += [({"schema": checkpoint.SCHEMA + 1, "kind": KIND}, VERSION), ({"weight": torch.zeros(2)}, VERSION)]
+
+
+@pytest.mark.parametrize(("content", "why"), FOREIGN)
+def test_a_pytorch_file_that_holds_something_else_is_refused(content, why, tmp_path):
+    torch.save(content, tmp_path / "c.pt")
+    assert why in refused(tmp_path / "c.pt")

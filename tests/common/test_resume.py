@@ -1,0 +1,322 @@
+"""A run stopped anywhere and resumed ends in the same bits as one never stopped; what could not is refused."""
+
+import functools
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from common import checkpoint, distributed
+from common.cli import UserError
+from common.files import read_json, write_json
+from common.saving import Saver
+from part2.generators import export_generator
+from tests import tiny_runs
+from tests.faults import EVERY, soak
+from tests.tiny_runs import CURRICULUM, PART1, PART2, SCRIPTS, Script, all_scripts, differences, ending, stop, without
+
+pytestmark = pytest.mark.usefixtures("light")
+with_epochs = pytest.mark.parametrize("script", [PART1, PART2], ids=str)
+
+
+# The same bits
+
+CASES = [(script, step, ()) for script in (PART1, PART2) for step in range(1, 7)]
+CASES += [(CURRICULUM, step, ()) for step in (1, 7, 10, 12, 13, 20)]  # logged at 10; from 12 on it settles
+VARIANTS = [(script, ("--precision", "bf16")) for script in SCRIPTS.values()]
+VARIANTS += [(PART1, ("--model", "rnn")), (PART1, ("--model", "torch_lstm")), (PART1, ("--plain",))]
+VARIANTS += [(PART2, ("--recipe", "reference")), (PART2, ("--recipe", "improved_paired"))]
+CASES += [(script, 4, flags) for script, flags in VARIANTS]
+CASES += [pytest.param(script, step, flags, marks=soak) for script, flags in VARIANTS for step in (1, 2, 3, 5, 6)]
+
+
+@pytest.mark.parametrize(("script", "step", "flags"), CASES, ids=str)
+def test_stopped_after_any_batch_and_resumed_it_ends_in_the_same_bits(script, step, flags, ends_alike, tmp_path):
+    assert stop(script.start, step, tmp_path / "run", *flags) == 143
+    script.resume(tmp_path / "run")
+    ends_alike(script, tmp_path / "run", *flags)
+
+
+def test_networks_of_full_size_end_in_the_same_bits_too_and_so_do_their_pictures(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    tiny_runs.lighten(monkeypatch.setattr, narrow=False)
+    PART2.start(tmp_path / "straight")
+    stop(PART2.start, 4, tmp_path / "run")
+    PART2.resume(tmp_path / "run")
+    assert differences(ending(PART2, tmp_path / "straight"), ending(PART2, tmp_path / "run")) == []
+    grids = [{p.name: p.read_bytes() for p in (tmp_path / run / "grids").iterdir()} for run in ("straight", "run")]
+    assert len(grids[0]) == 3 and grids[0] == grids[1]
+
+
+@all_scripts
+def test_stopped_before_its_first_checkpoint_it_starts_over(script, ends_alike, tmp_path):
+    """By a death that nobody could catch; rows are in metrics.jsonl by then."""
+    with pytest.raises(tiny_runs.Death), tiny_runs.after_step(script.last_step - 1, tiny_runs.die):
+        script.start(tmp_path / "run")
+    assert tiny_runs.rows_in(tmp_path / "run") and not (tmp_path / "run/checkpoint.pt").exists()
+    script.resume(tmp_path / "run")
+    ends_alike(script, tmp_path / "run")
+
+
+@with_epochs
+def test_a_finished_run_with_more_epochs_is_one_that_had_them_from_the_start(script, ends_alike, tmp_path):
+    script.start(tmp_path / "run")
+    assert stop(script.resume, 2, tmp_path / "run", script.epochs, "4") == 143
+    assert not (tmp_path / "run/result.json").exists()
+    script.resume(tmp_path / "run", script.epochs, "5")
+    ends_alike(script, tmp_path / "run", script.epochs, "5")
+    assert len(read_json(tmp_path / "run/config.json")["resumed"]) == 2
+
+
+def test_a_run_that_was_moved_and_is_named_from_elsewhere_goes_on(ends_alike, tmp_path, monkeypatch):
+    stop(PART1.start, 2, tmp_path / "run")
+    (tmp_path / "прогон 1").mkdir()
+    (tmp_path / "run").rename(tmp_path / "прогон 1" / "moved")
+    monkeypatch.chdir(tmp_path / "прогон 1")
+    assert PART1.resume(Path("moved")) == Path("moved")
+    ends_alike(PART1, Path("moved"))
+    assert read_json(Path("moved/config.json"))["arguments"]["out_dir"] == "moved"
+
+
+def test_an_evaluation_may_draw_from_anywhere(ends_alike, tmp_path, monkeypatch):
+    evaluate = PART1.module.evaluate
+    monkeypatch.setattr(PART1.module, "evaluate", lambda *args: (torch.randn(7), evaluate(*args))[1])
+    PART1.start(tmp_path / "run")
+    ends_alike(PART1, tmp_path / "run")
+
+
+def test_the_thread_count_is_that_of_the_start(tmp_path, monkeypatch):
+    """Another number adds up in another order."""
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    stop(PART1.start, 2, tmp_path / "run")
+    config = read_json(tmp_path / "run/config.json")
+    write_json(tmp_path / "run/config.json", config | {"threads": config["threads"] + 2})
+    stop(PART1.resume, 1, tmp_path / "run")
+    assert asked == [torch.get_num_threads() + 2]
+
+
+def test_resume_alone_takes_the_newest_unfinished_run_of_this_script(outputs, ends_alike):
+    with pytest.raises(UserError, match=r"--resume: no unfinished run of part1/train\.py"):
+        PART1.train("--resume")
+    stop(PART1.start, 2, outputs / "part1" / "old", "--seed", "1")
+    stop(PART1.start, 2, outputs / "part1" / "a-new", "--seed", "2")
+    PART1.start(outputs / "part1" / "newer-but-finished")
+    stop(CURRICULUM.start, 2, outputs / "part1" / "newer-but-of-another-script")
+    assert PART1.train("--resume") == outputs / "part1" / "a-new"
+    ends_alike(PART1, outputs / "part1" / "a-new", "--seed", "2")
+    assert PART1.train("--resume") == outputs / "part1" / "old"
+
+
+# Nothing in a checkpoint is there for nothing: put an item back to its start, and the run ends otherwise
+
+FLAGS = {PART1: ("--max_epoch", "5", "--patience", "4"), CURRICULUM: ("--input_length", "100"), PART2: ()}
+# The batch at which it is stopped, and what matters then; two items change later, and are set to a value instead.
+ITEMS = {
+    (PART1, 8): "network optimizer scheduler means progress.epoch progress.batch progress.best clock.metrics_length",
+    (PART1, 7): "progress.best_epoch progress.best_score progress.perfect_epochs",
+    (CURRICULUM, 13): "network optimizer means progress.batch progress.settles_from clock.metrics_length",
+    (CURRICULUM, 2): "progress.length=80 progress.accuracy=0.999",
+    (PART2, 5): "generator discriminator generator_optimizer discriminator_optimizer average means progress.batch",
+    (PART2, 4): "clock.metrics_length",
+}
+ITEMS = [(script, step, item) for (script, step), items in ITEMS.items() for item in items.split()]
+# What says what the file is, what rebuilds the network, seconds (test_saving.py), a curriculum's network at its end.
+BESIDES = set("schema kind model sizes encoding latent_dim width recipe clock.seconds progress.best".split())  # noqa: SIM905
+
+
+@pytest.fixture
+def eventful(monkeypatch):
+    """Part 1's epochs are all perfect and the first one is the best; the curriculum is soon sure."""
+    evaluate = PART1.module.evaluate
+    monkeypatch.setattr(PART1.module, "evaluate", lambda *args: (-evaluate(*args)[0], 1.0))
+    monkeypatch.setattr(CURRICULUM.module, "SURE", 0.89)
+
+
+def initial_state(script: Script, folder: Path) -> dict:
+    """What a checkpoint of a new run would hold before the first step."""
+
+    def first(saver: Saver) -> None:
+        saver.at_end()
+        raise tiny_runs.Death
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(tiny_runs.Death):
+        patch.setattr(Saver, "__enter__", first)
+        script.start(folder, *FLAGS[script])
+    return script.saved(folder)
+
+
+@pytest.mark.parametrize(("script", "step", "item"), ITEMS, ids=str)
+def test_an_item_of_a_checkpoint_put_back_to_its_start_changes_the_end(script, step, item, eventful, tmp_path):
+    script.start(tmp_path / "straight", *FLAGS[script])
+    assert stop(script.start, step, tmp_path / "run", *FLAGS[script]) == 143
+    content, new = script.saved(tmp_path / "run"), initial_state(script, tmp_path / "new")
+    path, _, value = item.partition("=")
+    *parents, name = path.split(".")
+    inner = functools.reduce(dict.__getitem__, parents, content)
+    value = float(value) if value else functools.reduce(dict.__getitem__, [*parents, name], new)
+    assert differences(inner[name], value), "it is at its start"
+    inner[name] = type(inner[name])(value) if path != item else value
+    checkpoint.save(tmp_path / "run/checkpoint.pt", script.kind, without(content, "schema", "kind"))
+    try:
+        script.resume(tmp_path / "run")
+    except TypeError:
+        assert item == "progress.best"  # no network to evaluate
+    else:
+        expected, found = (ending(script, tmp_path / name) for name in ("straight", "run"))
+        del expected["checkpoint"]["progress"], found["checkpoint"]["progress"]
+        assert differences(expected, found)
+
+
+@all_scripts
+def test_every_item_of_a_checkpoint_is_tried(script, unfinished):
+    content = script.saved(unfinished[script])
+    names = set(content) - {"progress", "clock"}
+    names |= {f"{part}.{name}" for part in ("progress", "clock") for name in content[part]}
+    tried = {item.split("=")[0] for script_, _, item in ITEMS if script_ is script}
+    assert names - BESIDES == tried - BESIDES
+
+
+# What is refused, in one line, and nothing touched
+
+
+@pytest.fixture(scope="module")
+def unfinished(tmp_path_factory):
+    """A run of each script that was stopped after five batches and saved after each, for tests that leave it alone."""
+    folders = {script: tmp_path_factory.mktemp(name) / "run" for name, script in SCRIPTS.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        tiny_runs.lighten(patch.setattr)
+        for script, folder in folders.items():
+            stop(script.start, 5, folder, *EVERY)
+    return folders
+
+
+@pytest.fixture
+def run(unfinished, tmp_path):
+    """run(script): a copy of that run to damage."""
+    return lambda script: Path(shutil.copytree(unfinished[script], tmp_path / "run"))
+
+
+def refused(script: Script, folder: Path, *flags) -> str:
+    """The line with which it is refused to resume the run, of which no file has changed then."""
+    before = tiny_runs.files_of(folder)
+    line = tiny_runs.refused(script, "--resume", folder, *flags)
+    assert tiny_runs.files_of(folder) == before
+    return line
+
+
+FREE = {"checkpoint_interval": "7", "lengths": "5", "save_interval": "7", "tensorboard": None}
+FIXED = {"input_length": "5", "input_dim": "10", "encoding": "raw", "plain": None, "model": "rnn", "num_hidden": "5"}
+FIXED |= {"init": "normal", "patience": "3", "batch_size": "20", "learning_rate": "0.01", "max_norm": "3.0"}
+FIXED |= {"data_size": "111", "portion_train": "0.7", "seed": "1", "device": "cuda", "precision": "bf16"}
+FIXED |= {"deterministic": None, "recipe": "reference", "latent_dim": "5", "log_interval": "3", "eval_interval": "1"}
+FIXED |= {"eval_split": "validation"}
+
+
+@all_scripts
+def test_every_setting_is_either_free_or_fixed(script, unfinished, monkeypatch):
+    """Free: it may be another at resume. Fixed: another is refused, with the difference. A new flag must be one."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    folder = unfinished[script]
+    before = read_json(folder / "config.json")["arguments"]
+    for name in before.keys() - {"out_dir", "processes", (script.epochs or "--")[2:]}:
+        value = (FREE | FIXED)[name]
+        flags = [f"--{name}"] if value is None else [f"--{name}", value]
+        if name in FIXED:
+            change = f"these settings would change the result: {name} {before[name]} → {value or 'True'}"
+            assert refused(script, folder, *flags).endswith(change)
+        else:
+            args = script.module.parse_args(["--resume", str(folder), *flags])
+            assert vars(args)[name] != before[name] and args.out_dir == folder
+
+
+@all_scripts
+def test_all_differences_are_listed_and_the_same_settings_given_again_pass(script, unfinished, monkeypatch):
+    folder = unfinished[script]
+    line = refused(script, folder, "--seed", "3", "--learning_rate", "0.5")
+    assert "seed 0 → 3" in line and "→ 0.5" in line
+    assert script.module.parse_args([*script.tiny.split(), "--resume", str(folder)]).seed == 0
+    monkeypatch.setattr(distributed, "PROCESSES", 2)
+    assert "processes 1 → 2" in refused(script, folder)
+
+
+def test_a_flag_newer_than_the_run_had_its_default(run):
+    folder = run(PART1)
+    config = read_json(folder / "config.json")
+    del config["arguments"]["precision"]
+    write_json(folder / "config.json", config)
+    assert PART1.module.parse_args(["--resume", str(folder)]).precision == "float32"
+    assert "precision float32 → bf16" in refused(PART1, folder, "--precision", "bf16")
+
+
+@all_scripts
+def test_a_finished_run_is_refused_unless_more_epochs_are_asked_for(script, unfinished, tmp_path):
+    folder = script.start(tmp_path / "finished")
+    assert "this run is finished; " in refused(script, folder)
+    if script.epochs:
+        more = f"this run is finished; to train on, ask for more: {script.epochs} N"
+        assert more in refused(script, folder, script.epochs, "2") and more in refused(script, folder, *EVERY)
+        assert f"{script.epochs[2:]} 2 → 1" in refused(script, unfinished[script], script.epochs, "1")
+
+
+def test_what_is_no_run_of_this_script_is_refused(unfinished, tmp_path):
+    for script, other in [(PART1, PART2), (PART1, CURRICULUM), (PART2, PART1)]:
+        expected = f"is a run of {other.module.SCRIPT}, not of {script.module.SCRIPT}"
+        assert expected in refused(script, unfinished[other])
+    (tmp_path / "a text").write_text("text")
+    for folder in (tmp_path, tmp_path / "nowhere", tmp_path / "a text", unfinished[PART1] / "checkpoint.pt"):
+        assert "config.json: cannot be read" in refused(PART1, folder)
+    assert "--out_dir" in refused(PART1, unfinished[PART1], "--out_dir", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+# Damage
+
+
+@all_scripts
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_damaged_checkpoint_is_named_and_the_advice_ends_in_the_same_bits(script, damage, run, ends_alike):
+    """README and the error say: rename checkpoint.previous.pt to checkpoint.pt."""
+    folder = run(script)
+    path, data = folder / "checkpoint.pt", (folder / "checkpoint.pt").read_bytes()
+    path.unlink()
+    if damage == "cut":
+        path.write_bytes(data[:-999])
+    line = refused(script, folder)
+    assert line.startswith(f"{path}: ") and line.endswith("rename checkpoint.previous.pt to checkpoint.pt to use it")
+    (folder / "checkpoint.previous.pt").replace(path)
+    script.resume(folder)
+    ends_alike(script, folder)
+
+
+def test_a_checkpoint_of_another_kind_or_without_its_training_is_refused(run, unfinished, tmp_path, monkeypatch):
+    monkeypatch.undo()
+    tiny_runs.lighten(monkeypatch.setattr, narrow=False)
+    folder = run(PART2)
+    (folder / "checkpoint.previous.pt").unlink()
+    shutil.copy(unfinished[PART1] / "checkpoint.pt", folder)
+    assert "holds a palindrome network, not a GAN" in refused(PART2, folder)
+    stop(PART2.start, 2, tmp_path / "full size")
+    export_generator(tmp_path / "full size/checkpoint.pt", folder / "checkpoint.pt")
+    assert "holds a network to use, not a training" in refused(PART2, folder)
+
+
+@all_scripts
+def test_metrics_may_have_rows_too_many_but_none_too_few(script, run, ends_alike):
+    """A torn line of a death, or rows of batches that will be repeated, are made anew."""
+    folder = run(script)
+    sound = (folder / "metrics.jsonl").read_bytes() if script is not CURRICULUM else b""
+    for fewer in (sound[:-1], b"")[: len(sound)]:
+        (folder / "metrics.jsonl").write_bytes(fewer)
+        assert refused(script, folder).startswith(f"{folder / 'metrics.jsonl'}: is damaged (it is shorter")
+    (folder / "metrics.jsonl").write_bytes(sound + b'{"epoch": 2, "batch": 6}\n{"epo')
+    script.resume(folder)
+    ends_alike(script, folder)
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"\xff\xfe", b'{"script": "part1/train.py"}'])
+def test_a_foreign_config_is_one_line(data, run):
+    folder = run(PART1)
+    (folder / "config.json").write_bytes(data)
+    assert f"{folder / 'config.json'}: is damaged" in refused(PART1, folder)

@@ -1,0 +1,140 @@
+"""A run's folder: who may write there, what is written, which is the newest."""
+
+import argparse
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from common import runs
+from common.cli import UserError
+from common.files import read_json, write_json
+from common.runs import Run, newest, read_metrics
+from tests.faults import full
+from tests.tiny_runs import files_of
+
+SCRIPT = "part1/train.py"
+
+
+def start(folder) -> Run:
+    settings = {"out_dir": folder, "device": torch.device("cpu"), "rate": 0.5, "lengths": [5], "resume": None}
+    return Run.create(argparse.Namespace(**settings), SCRIPT, "part1/lstm-T5")
+
+
+def test_a_new_run_writes_down_how_it_was_started(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "ROOT", tmp_path / "a")
+    config = read_json(start(tmp_path / "a" / "b").folder / "config.json")
+    assert config["script"] == SCRIPT and config["threads"] == torch.get_num_threads()
+    assert config["arguments"] == {"out_dir": "b", "device": "cpu", "rate": 0.5, "lengths": [5]}  # seen from the root
+    assert torch.__version__.startswith(config["packages"]["torch"])
+    assert config.keys() >= {"commit", "python", "platform", "device", "started"}
+
+
+def test_the_commit_is_the_checkout_s_dirty_if_files_differ_and_unknown_without_git(tmp_path, monkeypatch):
+    def git(*words: str) -> str:
+        command = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    assert runs.commit() == "unknown"
+    git("init")
+    (tmp_path / "file").write_text("1")
+    git("add", "file")
+    git("commit", "-m", "first")
+    assert runs.commit() == git("rev-parse", "--short=12", "HEAD")
+    (tmp_path / "file").write_text("2")
+    assert runs.commit().endswith("-dirty")
+    monkeypatch.setenv("PATH", "")
+    assert runs.commit() == "unknown"
+
+
+@pytest.mark.parametrize(("name", "why"), [("config.json", "already holds a run"), ("thesis.txt", "is not empty")])
+def test_a_folder_that_holds_something_is_refused_and_left_alone(name, why, tmp_path):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(UserError, match=rf"--out_dir .* {why}; name a new folder"):
+        start(tmp_path)
+    assert files_of(tmp_path) == {tmp_path / name: b"mine"}
+
+
+def test_a_regular_file_in_the_way_is_a_user_error(tmp_path):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file/run"):
+        with pytest.raises(UserError, match=r"--out_dir .* cannot be written to"):
+            start(folder)
+
+
+@pytest.mark.parametrize("existed", [False, True])
+def test_a_disk_that_is_full_from_the_start_leaves_no_new_folder(existed, tmp_path, monkeypatch):
+    if existed:
+        (tmp_path / "run").mkdir()
+    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"cannot be written to \(No space left on"):
+        patch.setattr(os, "fsync", full)
+        start(tmp_path / "run")
+    assert (tmp_path / "run").exists() == existed
+    start(tmp_path / "run")
+
+
+def test_runs_started_in_the_same_second_get_folders_of_their_own(outputs):
+    folders = {start(None).folder for _ in range(4)}
+    assert len(folders) == 4
+    assert all(folder.parent == outputs / "part1" and folder.name.startswith("lstm-T5-2") for folder in folders)
+
+
+def test_rows_are_appended_in_order_even_those_that_found_the_disk_full(tmp_path, monkeypatch, capsys):
+    run, rows = start(tmp_path), [{"epoch": k, "loss": 1 / (k + 1), "where": "α"} for k in range(5)]
+    for k, row in enumerate(rows):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full if k in (1, 2) else os.fsync)
+            run.log(row, k)
+    assert read_metrics(tmp_path) == rows
+    assert run.metrics_length == (tmp_path / "metrics.jsonl").stat().st_size
+    assert capsys.readouterr().err.count("metrics.jsonl: cannot be written to (No space left on device)") == 2
+
+
+def test_a_picture_is_named_for_its_step(tmp_path):
+    start(tmp_path).log_picture("grid", np.full((2, 3), 7, np.uint8), 40)
+    assert np.asarray(Image.open(tmp_path / "grids" / "0000040.png")).tolist() == [[7] * 6] * 4
+
+
+@pytest.mark.parametrize("data", [None, b"{torn", b"\xff\xfe"])
+def test_metrics_that_cannot_be_read_are_a_user_error(data, tmp_path):
+    if data is not None:
+        (tmp_path / "metrics.jsonl").write_bytes(data)
+    with pytest.raises(UserError, match=r"metrics\.jsonl: (cannot be read|is damaged)"):
+        read_metrics(tmp_path)
+
+
+def test_a_run_is_held_and_without_a_result_until_it_is_finished(outputs):
+    run = start(None)
+    assert (newest(SCRIPT, finished=False), newest(SCRIPT, finished=True)) == (run.folder, None)
+    with pytest.raises(UserError, match="another process is writing to this run"):
+        Run(run.folder).lock()
+    run.finish({"accuracy": 1.0})
+    assert (newest(SCRIPT, finished=False), newest(SCRIPT, finished=True)) == (None, run.folder)
+    assert read_json(run.folder / "result.json") == {"accuracy": 1.0}
+    Run(run.folder).lock()
+
+
+def test_the_newest_run_of_a_script_is_found_finished_or_not(outputs):
+    """By when it was started, not by its name; what is no run of ours is passed over."""
+
+    def leave(name: str, script: str, day: int, finished: bool) -> Path:
+        folder = outputs / "part2" / name
+        folder.mkdir(parents=True)
+        write_json(folder / "config.json", {"script": script, "started": f"2024-01-{day:02}T10:00:00+00:00"})
+        if finished:
+            write_json(folder / "result.json", {})
+        return folder
+
+    leave("z", "part2/train_gan.py", 1, finished=True)
+    finished, unfinished = leave("b", "part2/train_gan.py", 2, True), leave("a", "part2/train_gan.py", 3, False)
+    walks = leave("walks", "part2/interpolate.py", 4, finished=True)
+    for k, data in enumerate(["", "{}", "[]", "{torn", '{"script": "part2/train_gan.py"}']):
+        (leave(f"foreign{k}", "", 5, finished=True) / "config.json").write_text(data)
+    assert newest("part2/train_gan.py", finished=True) == finished
+    assert newest("part2/train_gan.py", finished=False) == unfinished
+    assert newest("part2/interpolate.py", "part2/train_gan.py", finished=True) == walks

@@ -1,0 +1,179 @@
+"""When a run is saved: at intervals of seconds, when a signal asks for it, at the end. And how it is stopped."""
+
+import contextlib
+import functools
+import itertools
+import random
+import signal
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from common import checkpoint, saving
+from common.files import read_json
+from common.runs import read_metrics
+from common.saving import Saver
+from tests.faults import EVERY, child, end, slowly, soak, wait_until
+from tests.tiny_runs import (
+    CURRICULUM,
+    PART1,
+    PART2,
+    SCRIPTS,
+    Death,
+    after_step,
+    all_scripts,
+    die,
+    raise_signal,
+    rows_in,
+    stop,
+)
+
+pytestmark = [pytest.mark.usefixtures("light")]
+pytestmark += [pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="signals of POSIX")]
+
+# Seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock on which each step takes ten seconds and nothing else does: clock.now, clock.steps."""
+    clock, original = SimpleNamespace(now=1000.0, steps=0), Saver.after_step
+
+    def after_ten_seconds(saver: Saver) -> None:
+        clock.now, clock.steps = clock.now + 10, clock.steps + 1
+        original(saver)
+
+    monkeypatch.setattr(saving, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(Saver, "after_step", after_ten_seconds)
+    return clock
+
+
+SAVES = [(PART1, ["0"], [1, 2, 3, 4, 5, 6, 6]), (CURRICULUM, [], [6, 12, 18, 20])]  # the last one is that at the end
+SAVES += [(script, ["20"], [2, 4, 6, 6]) for script in (PART1, PART2)]
+
+
+@pytest.mark.parametrize(("script", "interval", "expected"), SAVES, ids=str)
+def test_the_interval_counts_seconds(script, interval, expected, clock, tmp_path, monkeypatch):
+    saves, save = [], checkpoint.save
+    monkeypatch.setattr(checkpoint, "save", lambda *args: (saves.append(clock.steps), save(*args)))
+    script.start(tmp_path / "run", *(f"--checkpoint_interval={seconds}" for seconds in interval))
+    assert saves == expected
+
+
+@all_scripts
+def test_seconds_go_on_at_resume_and_a_pause_does_not_count(script, clock, tmp_path):
+    def seconds(folder) -> list[float]:
+        return [read_json(folder / "result.json")["seconds"], *(row["seconds"] for row in read_metrics(folder))]
+
+    straight = seconds(script.start(tmp_path / "straight"))
+    assert straight[0] == 10 * script.last_step and straight[1:] == sorted(straight[1:])
+    stop(script.start, 4, tmp_path / "run")
+    clock.now += 10_000
+    assert seconds(script.resume(tmp_path / "run")) == straight
+
+
+# Signals, in this process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_run_with_its_status_and_the_way_to_go_on(number, tmp_path, capsys):
+    assert stop(PART1.start, 2, tmp_path / "run", number=number) == 128 + number
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last == f"stopped by {number.name}; go on with: --resume {tmp_path / 'run'}"
+    assert PART1.saved(tmp_path / "run")["progress"]["batch"] == 2
+    assert not (tmp_path / "run/checkpoint.previous.pt").exists()  # saved once, when the step was done
+    assert not (tmp_path / "run/result.json").exists()
+
+
+def test_a_signal_that_is_ignored_stays_ignored(tmp_path):
+    """nohup ignores SIGHUP; the run must outlive its terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with after_step(2, lambda _: signal.raise_signal(signal.SIGHUP)):
+            PART1.start(tmp_path / "run")
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN and (tmp_path / "run/result.json").exists()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@all_scripts
+def test_sigusr1_saves_and_training_goes_on(script, ends_alike, tmp_path):
+    with after_step(2, functools.partial(raise_signal, number=signal.SIGUSR1)):
+        script.start(tmp_path / "run")
+    assert script.saved(tmp_path / "run", "checkpoint.previous.pt")["progress"]["batch"] == 2
+    ends_alike(script, tmp_path / "run")
+
+
+BETWEEN = [(PART1, "evaluate", 1, 143), (PART2, "draw_grid", 2, 143), (PART1, "evaluate", 2, 0)]
+
+
+@pytest.mark.parametrize(("script", "name", "nth", "status"), BETWEEN, ids=str)
+def test_a_signal_between_two_steps_counts_at_the_next_if_there_is_one(
+    script, name, nth, status, tmp_path, monkeypatch
+):
+    """While an epoch is evaluated, or a grid is drawn. After the last epoch there is nothing left to go on with."""
+    original, calls = getattr(script.module, name), itertools.count(1)
+
+    def interrupted(*args):
+        if next(calls) == nth:
+            raise_signal()
+        return original(*args)
+
+    monkeypatch.setattr(script.module, name, interrupted)
+    assert stop(script.start, 99, tmp_path / "run") == status
+    assert (tmp_path / "run/result.json").exists() == (status == 0)
+    assert script.saved(tmp_path / "run")["progress"]["batch"] == {PART1: bool(status), PART2: 4}[script]
+
+
+@pytest.mark.parametrize("how", ["finished", "stopped", "failed"])
+def test_other_peoples_handlers_are_back_in_place_after_training(how, tmp_path):
+    numbers = [*saving.STOP, signal.SIGUSR1]
+    before = [signal.getsignal(number) for number in numbers]
+    if how == "stopped":
+        stop(PART1.start, 2, tmp_path / "run")
+    else:
+        with after_step(2 if how == "failed" else 99, die), contextlib.suppress(Death):
+            PART1.start(tmp_path / "run")
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
+# In processes of their own
+
+
+def test_a_script_as_a_user_starts_it_ends_so_too(tmp_path):
+    folder = tmp_path / "run"
+    command = [sys.executable, PART1.module.__file__, *PART1.tiny.split(), "--max_epoch", "100000"]
+    with subprocess.Popen([*command, "--out_dir", folder], stdout=-1, stderr=-1, text=True) as process:
+        try:
+            wait_until(lambda: rows_in(folder) >= 2 or process.poll() is not None)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=120)
+        finally:
+            process.kill()
+    assert (process.returncode, err) == (130, "")
+    assert out.endswith(f"\nstopped by SIGINT; go on with: --resume {folder}\n")
+    assert PART1.saved(folder)["progress"]["epoch"] > 2
+
+
+KILLS = [(PART1, 0), *(pytest.param(script, seed, marks=soak) for script in SCRIPTS.values() for seed in range(1, 9))]
+
+
+@pytest.mark.parametrize(("script", "seed"), KILLS, ids=str)
+def test_killed_again_and_again_at_random_moments_it_ends_in_the_same_bits(script, seed, ends_alike, tmp_path):
+    folder, rng = tmp_path / "run", random.Random(seed)
+    more = (script.epochs, "12") if script.epochs else ("--data_size", "2560")
+    for kill in range(4):
+        flags = ["--resume", folder] if kill else [*script.tiny.split(), *more, *EVERY, "--out_dir", folder]
+        before = rows_in(folder)
+        process = child(script, tmp_path / "log", *flags, during=slowly)
+        wait_until(lambda before=before: rows_in(folder) > before or (folder / "result.json").exists(), process)
+        process.join(rng.uniform(0, 0.05))
+        process.kill()
+        assert end(process) in (0, -signal.SIGKILL), (tmp_path / "log").read_text()
+        if (folder / "result.json").exists():
+            break
+    else:
+        script.resume(folder)
+    ends_alike(script, folder, *more)

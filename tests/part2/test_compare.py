@@ -1,0 +1,136 @@
+"""compare.py: which runs it asks for, what it makes of finished ones, and the published tables."""
+
+import csv
+import math
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import common.sweeps
+import part2.compare
+import part2.train_gan
+from common.figures import tile
+from common.files import read_json
+from common.runs import PRETRAINED, ROOT
+from common.sweeps import FinishedRun, finished_runs
+from part2.compare import collect, compare, draw_quality, draw_samples, parse_args, seconds_until, to_table
+from part2.judge import sample
+from part2.networks import load_generator
+from part2.recipes import RECIPES
+
+PUBLISHED = ROOT / "outputs" / "report" / "part2"
+
+
+def published(name: str) -> tuple[list[dict], dict]:
+    """The rows of the finished runs behind a published comparison, and the recorded figures of real images."""
+    with (PUBLISHED / name / "compare.csv").open(encoding="utf-8") as file:
+        *_, real = csv.DictReader(file)
+    rows = [row for run in finished_runs(PUBLISHED / name, list(RECIPES)) for row in collect(run)]
+    return rows, {key: float(value) for key, value in real.items() if value and key != "recipe"}
+
+
+@pytest.mark.parametrize("name", ["compare", "levers", "soon", "bf16"])
+def test_the_published_tables_follow_from_the_recorded_runs(name):
+    header, _, *ours = to_table(*published(name)).splitlines()
+    first, _, *others = (PUBLISHED / name / "table.md").read_text(encoding="utf-8").splitlines()
+    assert [header, *ours] == [first, *others]  # but for the line below the header
+
+
+def test_flags_reach_the_runs_that_are_asked_for_and_the_judge(tmp_path, monkeypatch, few):
+    asked, judged = [], []
+    monkeypatch.setattr(part2.compare, "run_all", lambda *of: asked.append(of))
+    monkeypatch.setattr(part2.compare, "Judge", lambda *of: of)
+    monkeypatch.setattr(part2.compare, "real_baseline", lambda *of, seed: judged.append((*of, seed)) or REAL)
+    shutil.copytree(PUBLISHED / "soon" / "runs", tmp_path / "runs")
+    alike = {"n_epochs": 4, "data_size": 400, "precision": "bf16", "eval_interval": 2, "eval_split": "validation"}
+    flags = [word for name, value in alike.items() for word in (f"--{name}", str(value))]
+    flags += ["--recipes", "reference", "improved_no_average", "--seeds", "0", "3", "--jobs", "2"]
+    compare(parse_args([*flags, "--out_dir", str(tmp_path)]))
+    ((out_dir, runs, jobs, same),) = asked
+    assert (out_dir, jobs, same) == (tmp_path, 2, alike) and {run.script for run in runs} == {"part2/train_gan.py"}
+    pairs = [(recipe, seed) for recipe in ("reference", "improved_no_average") for seed in (0, 3)]
+    for run, (recipe, seed) in zip(runs, pairs, strict=True):
+        given = vars(part2.train_gan.parse_args(run.flags))
+        assert given.items() >= {**alike, "recipe": recipe, "seed": seed}.items()
+        assert run.name == f"{recipe}-seed{seed}"
+    recorded = read_json(PUBLISHED / "compare" / "runs" / "improved-seed0" / "config.json")["arguments"]
+    assert vars(parse_args([])).items() >= {name: recorded[name] for name in alike}.items()  # the defaults
+    ((judge, training, seed),) = judged
+    assert (judge, len(training), seed) == (("validation", torch.device("cpu")), 400, 0)  # of few's 600, less 200
+
+
+def test_the_published_runs_can_be_set_beside_ones_own(tmp_path, monkeypatch, few):
+    """As --help says: copied to --out_dir, they are not run again, and the published files are written anew."""
+    shutil.copytree(PUBLISHED / "soon" / "runs", tmp_path / "runs")
+    rows, real = published("soon")
+    monkeypatch.setattr(common.sweeps.subprocess, "Popen", None)  # nothing may be started
+    monkeypatch.setattr(part2.compare, "real_baseline", lambda *_, **__: real)
+    compare(
+        parse_args(["--recipes", "improved", *["--n_epochs", "10", "--eval_interval", "1", "--out_dir"], str(tmp_path)])
+    )
+    assert (tmp_path / "compare.csv").read_text() == (PUBLISHED / "soon" / "compare.csv").read_text()
+    assert (tmp_path / "table.md").read_text() == to_table(rows, real)
+    assert all(Image.open(tmp_path / name).width > 1000 for name in ("compare.png", "samples.png"))
+
+
+def row(recipe: str, seed: int, epoch: int, frechet: float) -> dict:
+    """A measurement; an epoch takes ten seconds."""
+    figures = {"frechet": frechet, "frechet_autoencoder": frechet / 10, "score": 5.0}
+    figures |= dict.fromkeys(("precision", "recall", "density", "coverage"), 0.5)
+    figures |= {f"share_{digit}": 0.055 + digit / 100 for digit in range(10)}
+    return {"recipe": recipe, "seed": seed, "epoch": epoch, "seconds": 10.0 * epoch, **figures}
+
+
+REFERENCE = [row("reference", 0, 2, 600), row("reference", 0, 4, 200), row("reference", 1, 2, 700)]
+REFERENCE += [row("reference", 1, 4, 300)]
+IMPROVED = [row("improved", 0, 2, 50), row("improved", 0, 4, 7)]
+REAL = row("", 0, 0, 2)
+
+
+def test_the_table_shows_mean_range_and_the_time_to_the_references_best():
+    lines = to_table(REFERENCE + IMPROVED, REAL).splitlines()
+    reference, improved, real = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:])
+    assert reference[:4] == ["reference", "2", "4", "250.0 (200.0–300.0)"] and reference[-1] == ""
+    assert improved[:4] == ["improved", "1", "4", "7.00"] and improved[-2:] == ["5.5–14.5 %", "20"]
+    assert real[:5] == ["real training images", "", "", "2.00", "0.20"] and real[-2:] == ["5.5–14.5 %", ""]
+    assert seconds_until(REFERENCE, 250) == [40, math.inf]
+    assert to_table(IMPROVED, REAL).splitlines()[-2].endswith("|  |")  # no reference, no time to it
+
+
+def test_the_picture_shows_each_run_over_epochs_and_minutes_and_the_ends(figures, tmp_path):
+    saved = figures(part2.compare)
+    draw_quality(REFERENCE + IMPROVED, REAL, tmp_path / "compare.png")
+    draw_quality(IMPROVED, REAL, tmp_path / "alone.png")
+    over_epochs, over_time, end = saved[0].axes
+    for axes, x in ((over_epochs, [2, 4]), (over_time, [1 / 3, 2 / 3])):
+        *runs, real = axes.lines
+        assert [line.get_ydata().tolist() for line in runs] == [[600, 200], [700, 300], [50, 7]]
+        assert all(line.get_xdata().tolist() == pytest.approx(x) for line in runs) and set(real.get_ydata()) == {2}
+    ends = [points.get_offsets().tolist() for points in end.collections]
+    assert ends == [[[200, 0], [300, 0]], [[7, 1]]] and set(end.lines[0].get_xdata()) == {2}
+    assert [label.get_text() for label in end.get_yticklabels()] == ["reference", "improved"]
+
+
+def test_samples_are_the_first_digits_in_a_row_a_recipe_and_a_column_a_seed(figures, tmp_path):
+    """They are drawn once: after that a finished run can be compared without its checkpoint."""
+    runs = [FinishedRun(*of, tmp_path / f"{of}", {}) for of in (("reference", 0), ("reference", 1), ("improved", 0))]
+    saved = figures(part2.compare)
+    for run in runs:
+        shutil.copytree(PRETRAINED / "generator", run.folder)
+    draw_samples(runs, tmp_path / "samples.png")
+    for run in runs:
+        (run.folder / "checkpoint.pt").unlink()
+    draw_samples(runs, tmp_path / "samples.png")
+    eight = tile(sample(load_generator(PRETRAINED / "generator"), 0, 8), 8)
+    sheet = np.full((60, 500), 255)
+    for top, left in ((0, 0), (0, 250), (30, 0)):
+        sheet[top : top + 28, left : left + 238] = eight
+    assert all(np.array_equal(figure.axes[0].images[0].get_array(), sheet) for figure in saved)
+
+
+def test_a_mistake_is_one_line_and_nothing_is_written(mistake):
+    never = mistake(part2.compare, "--n_epochs", "5", "--eval_interval", "6")
+    assert "--eval_interval: 6 epochs would never be over" in never

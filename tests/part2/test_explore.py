@@ -1,0 +1,193 @@
+"""The page that runs the generator: its numbers beside PyTorch's, its keys and buttons, and the script that writes it.
+
+The page's scripts run in node (page.js); and, where there is one, in a browser without a window.
+"""
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import part2.explore
+import part2.walks
+from common import checkpoint
+from common.files import read_json
+from common.runs import PRETRAINED
+from part2.classifier import CONFIDENT, load_classifier
+from part2.explore import build_page, explore, fold, parse_args
+from part2.networks import Generator, load_generator
+from part2.walks import draw_and_read, find_ends
+
+NODE = shutil.which("node")
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+needs_node = pytest.mark.skipif(NODE is None, reason="there is no node here to run the page's scripts")
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium or Chrome here to open the page in")
+
+
+def ask(path, function: str, given=None):
+    """What a JavaScript function makes of `given` in the page."""
+    command, text = (
+        [NODE, Path(__file__).with_name("page.js"), path],
+        json.dumps({"function": function, "given": given}),
+    )
+    done = subprocess.run(command, input=text, capture_output=True, encoding="utf-8", timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def grey(images: torch.Tensor) -> torch.Tensor:
+    """As common/figures.py draws them."""
+    return images.detach().add(1).mul(127.5).round().clamp(0, 255).flatten(1).int()
+
+
+def start(folder, *flags):
+    of = ["--checkpoint", PRETRAINED / "generator", "--device", "cpu", "--out_dir", folder, *flags]
+    return explore(parse_args(list(map(str, of))))
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The pretrained generator's page, the latent points in it and those expected, the networks that it stands for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(part2.walks, "DRAWS", 2000)
+        path = start(tmp_path_factory.mktemp("page") / "a page", "--seed", 6) / "explore.html"
+        generator, classifier = load_generator(PRETRAINED / "generator"), load_classifier()
+        expected = find_ends(*draw_and_read(generator, classifier, 6), list(range(10)))
+    html = path.read_text(encoding="utf-8")
+    model = json.loads(re.search(r"load\((\{.*\})\)</script>", html).group(1))
+    numbers = [[np.frombuffer(base64.b64decode(z), "<f4") for z in points] for points in model["ends"]]
+    ends = [torch.tensor(np.stack(points)) for points in numbers]
+    return SimpleNamespace(
+        path=path, html=html, ends=ends, expected=expected, generator=generator, classifier=classifier
+    )
+
+
+# The numbers
+
+
+@needs_node
+def test_the_page_draws_and_reads_what_pytorch_does(page):
+    """Within one of 255 grey levels, and 1e-3 of a probability, for 40 random z."""
+    z = torch.randn(40, page.generator.latent_dim, generator=torch.Generator().manual_seed(1))
+    function = "(points) => points.map((z) => [[...generate(z)], [...read(draw(z))]])"
+    pixels, probability = map(torch.tensor, zip(*ask(page.path, function, z.tolist()), strict=True))
+    images = page.generator(z)
+    assert (pixels - grey(images)).abs().max() <= 1
+    assert (probability - page.classifier.read(images)).abs().max() < 1e-3
+
+
+def test_folding_leaves_the_generator_as_it_was():
+    """In float64, with averages and scales as they are after training: not 0 and 1."""
+    torch.manual_seed(0)
+    generator = Generator(8).double()
+    for layer in generator.layers:
+        if isinstance(layer, nn.BatchNorm1d):
+            for numbers in (layer.weight, layer.bias, layer.running_mean, layer.running_var):
+                nn.init.uniform_(numbers, 0.1, 3)
+    h = z = torch.randn(20, 8, dtype=torch.float64)
+    *hidden, (last, bias) = fold(generator.eval())
+    for weight, b in hidden:
+        h = nn.functional.leaky_relu(h @ weight.T + b, 0.2)
+    torch.testing.assert_close((h @ last.T + bias).tanh(), generator(z).flatten(1), rtol=0, atol=1e-12)
+
+
+def test_every_digit_has_at_most_eight_latent_points_that_are_read_as_it(page):
+    result = read_json(page.path.with_name("result.json"))
+    assert result["ends"] == {str(digit): len(points) for digit, points in enumerate(page.ends)}
+    for digit, points in enumerate(page.ends):
+        assert torch.equal(points, page.expected[digit][:8])  # of the seed named
+        assert (page.classifier.read(page.generator(points))[:, digit] >= CONFIDENT - 1e-4).all()
+
+
+# The point that is dragged
+
+
+@needs_node
+def test_keys_pointer_and_buttons_move_the_point_and_change_the_digits(page):
+    """After each step: the digits, their weights, z, and that what is drawn is G(z). A key moves by 2 of 46."""
+    d = 2 / 46
+    steps = [
+        ("", [9, 3, 2], [1 / 3, 1 / 3, 1 / 3]),
+        ("key('Home')", [9, 3, 2], [1, 0, 0]),
+        ("key('ArrowRight')", [9, 3, 2], [1 - d, 0, d]),
+        ("key('End')", [9, 3, 2], [0, 0, 1]),
+        ("point('move', 27, 67)", [9, 3, 2], [0, 0, 1]),  # nothing is pressed yet
+        ("point('down', 27, 67)", [9, 3, 2], [1, 0, 0]),
+        ("point('move', 50, 80)", [9, 3, 2], [0.5, 0, 0.5]),  # below the triangle
+        ("point('move', 71.5, 41.25)", [9, 3, 2], [0, 0.5, 0.5]),  # to the right of it, at right angles to that edge
+        ("point('move', 50, 0)", [9, 3, 2], [0, 1, 0]),  # above it
+        ("digits.children[7].onclick()", [7, 3, 2], [0, 1, 0]),
+        ("digits.children[7].onclick()", [3, 2], [0.5, 0.5]),
+        ("digits.children[2].onclick()", [3, 2], [0.5, 0.5]),  # two remain
+        ("point('move', 38.5, 60)", [3, 2], [0.75, 0.25]),  # beside the line
+        ("point('move', 10, 36)", [3, 2], [1, 0]),  # beyond its end
+        ("key('ArrowUp')", [3, 2], [1 - d, d]),
+        ("buttons[0].onclick()", [3, 2], [1 - d, d]),  # another 3
+        ("digits.children[5].onclick()", [3, 2, 5], [1 - d, d, 0]),
+    ]
+    seen = ask(page.path, "follow", [step for step, *_ in steps])
+    for (_, chosen, weights), found in zip(steps, seen, strict=True):
+        assert found["chosen"] == chosen and found["weights"] == pytest.approx(weights) and found["alike"]
+        assert int(found["now"]) == pytest.approx(100 * weights[-1], abs=0.5)  # grows to the right, as a slider's must
+        assert found["idle"] == (sorted(map(str, chosen)) if len(chosen) == 2 else [])
+        ends = torch.stack([page.ends[digit][found["which"][digit]] for digit in chosen])
+        torch.testing.assert_close(torch.tensor(found["z"]), torch.Tensor(found["weights"]) @ ends)
+    assert [sum(found["which"]) for found in seen] == [0] * 15 + [1, 1]
+    assert seen[1]["said"].startswith("9: 100 %, 3: 0 %, 2: 0 %; read as 9, ")
+
+
+@needs_node
+def test_digits_that_the_generator_does_not_draw_are_left_out(tmp_path, page):
+    ends = {3: page.ends[3][:1], 4: page.ends[4]}
+    (tmp_path / "few.html").write_text(build_page(page.generator, page.classifier, ends), encoding="utf-8")
+    all_buttons = "[...digits.children, ...buttons.slice(0, 2)]"
+    chosen, disabled = ask(tmp_path / "few.html", f"() => [chosen, {all_buttons}.map((button) => button.disabled)]")
+    assert chosen == [3, 4]
+    assert disabled == [digit not in (3, 4) for digit in range(10)] + [True, False]  # there is no other 3
+
+
+@needs_browser
+def test_a_browser_draws_what_pytorch_draws(tmp_path, page):
+    """The page's own test drags the point to fifty places."""
+    flags = ["--headless", "--disable-gpu", "--window-size=360,640", f"--user-data-dir={tmp_path / 'profile'}"]
+    flags += ["--no-sandbox"] if os.geteuid() == 0 else []
+    flags += ["--dump-dom", page.path.as_uri() + "#selftest"]
+    done = subprocess.run([BROWSER, *flags], capture_output=True, timeout=120, check=True)
+    result = json.loads(re.search(r"<body>(\{.*\})\s*</body>", done.stdout.decode(), flags=re.DOTALL).group(1))
+    z = torch.stack([page.ends[digit][0] for digit in result["chosen"]])
+    weights, pixels = (torch.tensor([drag[name] for drag in result["drags"]]) for name in ("weights", "pixels"))
+    assert len(weights.unique(dim=0)) > 25 and (pixels - grey(page.generator(weights @ z))).abs().max() <= 1
+    assert result["scrollWidth"] <= result["clientWidth"]
+
+
+# The script
+
+
+def test_the_page_needs_nothing_but_itself(page):
+    assert {path.name for path in page.path.parent.glob("[!.]*")} == {"config.json", "result.json", "explore.html"}
+    assert not re.search(r"""://|\b(src|href|srcset|action|data)\s*=|@import|url\(|\bimport\b|fetch\(""", page.html)
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page.html).group(1)
+    assert re.sub(r"\s+", " ", policy) == (
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def test_where_the_page_lies_is_printed_or_what_is_wrong(tmp_path, monkeypatch, capsys, mistake):
+    monkeypatch.setattr(part2.walks, "DRAWS", 200)
+    monkeypatch.chdir(tmp_path)
+    start("my page")
+    assert (tmp_path / "my page" / "explore.html").as_uri() in capsys.readouterr().out
+    assert "none.pt: there is no such checkpoint" in mistake(part2.explore, "--checkpoint", "none.pt")
+    always = {name: torch.zeros_like(value) for name, value in Generator(8).state_dict().items()}
+    checkpoint.save(tmp_path / "one.pt", "GAN", {"latent_dim": 8, "width": 1, "generator": always})
+    nothing_to_mix = mistake(part2.explore, "--checkpoint", "one.pt")
+    assert re.search(r"one\.pt: the classifier reads all of 200 images as a \d;", nothing_to_mix)

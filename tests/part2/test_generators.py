@@ -1,0 +1,38 @@
+"""Which generator a script works with, and what an exported one holds."""
+
+from common import checkpoint
+from common.files import write_json
+from common.runs import PRETRAINED
+from part2.generators import export_generator, find_generator
+from part2.networks import Generator, load_generator
+from tests.tiny_runs import differences
+
+
+def leave_run(folder, started: str, script: str = "part2/train_gan.py", finished: bool = True):
+    folder.mkdir(parents=True)
+    write_json(folder / "config.json", {"script": script, "started": f"{started}T00:00:00+00:00"})
+    if finished:
+        write_json(folder / "result.json", {})
+    return folder
+
+
+def test_the_named_one_is_taken_else_the_newest_finished_run_else_the_pretrained(outputs, tmp_path):
+    assert find_generator(None) == PRETRAINED / "generator"
+    leave_run(outputs / "part2" / "z-old", "2026-01-01")
+    new = leave_run(outputs / "part2" / "a-new", "2026-02-01")
+    leave_run(outputs / "part2" / "running", "2026-03-01", finished=False)
+    leave_run(outputs / "part2" / "walks", "2026-03-02", script="part2/interpolate.py")
+    assert find_generator(None) == new
+    assert find_generator(tmp_path / "named.pt") == tmp_path / "named.pt"
+
+
+def test_an_exported_generator_is_the_one_to_sample_from_and_nothing_else(tmp_path):
+    last, average = Generator(4, width=2), Generator(4, width=2)
+    states = {"generator": last.state_dict(), "average": average.state_dict(), "progress": {"batch": 9}}
+    checkpoint.save(tmp_path / "checkpoint.pt", "GAN", {"latent_dim": 4, "width": 2, "recipe": {"penalty": 1}} | states)
+    export_generator(tmp_path, tmp_path / "exported.pt")
+    exported = checkpoint.load(tmp_path / "exported.pt", "GAN")
+    assert exported.keys() == {"schema", "kind", "latent_dim", "width", "recipe", "generator"}
+    assert exported["recipe"] == {"penalty": 1}
+    ours, original = load_generator(tmp_path / "exported.pt"), load_generator(tmp_path)
+    assert not differences(ours.state_dict(), original.state_dict())

@@ -1,0 +1,81 @@
+"""interpolate.py: each walk's picture, animation and record, and that every flag reaches them; the published walks."""
+
+import numpy as np
+import pytest
+import torch
+
+import part2.interpolate
+import part2.walks
+from common.figures import tile
+from common.files import read_json
+from common.runs import PRETRAINED, ROOT
+from part2.classifier import load_classifier
+from part2.interpolate import draw_walk, interpolate, parse_args
+from part2.networks import load_generator
+from part2.walks import PATHS, draw_and_read, find_ends, path_through, read_middles
+
+
+def start(folder, *flags) -> dict:
+    of = ["--checkpoint", PRETRAINED / "generator", "--device", "cpu", "--out_dir", folder, *flags]
+    return read_json(interpolate(parse_args(list(map(str, of)))) / "result.json")
+
+
+@pytest.mark.parametrize("mode", PATHS)
+def test_a_walk_shows_and_records_what_the_flags_ask_for(mode, figures, tmp_path, monkeypatch):
+    drawn, animations = figures(part2.interpolate), []
+    monkeypatch.setattr(part2.interpolate, "save_animation", lambda sheets, path, scale: animations.append(sheets))
+    monkeypatch.setattr(part2.walks, "DRAWS", 500)
+    result = start(tmp_path / "a", "--digits", *"9323", "--steps", 4, "--mode", mode, "--walks", 20, "--seed", 7)
+
+    generator, classifier, along = load_generator(PRETRAINED / "generator"), load_classifier(), PATHS[mode]
+    z, probability = draw_and_read(generator, classifier, 7)
+    ends = find_ends(z, probability, [2, 3, 9])
+    stations = [ends[9][0], ends[3][1], ends[2][2], ends[3][3]]  # a digit that comes twice comes in two ways
+    images = generator(path_through(stations, along, torch.linspace(0, 1, 4))).detach()
+    reads = classifier.read(images)
+    assert result["shares"] == pytest.approx((probability.argmax(1).bincount(minlength=10) / 500).tolist())
+    assert result["confident"] == pytest.approx((probability.amax(1) >= 0.95).double().mean().item())
+    (walk,) = result["walks"]
+    assert (walk["digits"], walk["reads"]) == ([9, 3, 2, 3], reads.argmax(1).tolist())
+    assert walk["confidence"] == pytest.approx(reads.amax(1).tolist(), rel=1e-4)
+    assert list(walk["middles"]) == ["9-3", "3-2", "2-3"]
+    for (a, b), found in zip(((9, 3), (3, 2), (2, 3)), walk["middles"].values(), strict=True):
+        expected = read_middles(generator, classifier, ends[a], ends[b], along, 20, 7)
+        assert found == {str(digit): share for digit, share in expected.items()}
+
+    assert np.array_equal(drawn[0].axes[0].images[0].get_array(), tile(images, 10))
+    there_and_back = [*range(10), *range(8, 0, -1)]
+    for frame, k in zip(animations[0], there_and_back, strict=True):
+        assert np.array_equal(frame, tile(images[k : k + 1], 1))
+
+
+@pytest.mark.parametrize("shown", [1, 3, 10])
+def test_the_curves_are_drawn_and_labelled_for_each_digit_that_is_read(shown, figures, tmp_path):
+    saved = figures(part2.interpolate)
+    probability = torch.zeros(50, 10)
+    probability[torch.arange(50), torch.arange(50) % shown] = 1
+    draw_walk(torch.zeros(5, 1, 28, 28), probability[:5], probability, tmp_path / "walk.png")
+    row, curves = saved[0].axes
+    assert [text.get_text() for text in curves.texts] == [str(digit) for digit in range(shown)]
+    assert [label.get_text() for label in row.get_xticklabels()] == [f"{k % shown}\n100 %" for k in range(5)]
+    for digit, line in enumerate(curves.lines):
+        assert line.get_xdata()[[0, -1]].tolist() == [0, 4]  # from the first image to the last
+        assert line.get_ydata().tolist() == (100 * probability[:, digit]).tolist()
+
+
+def test_without_flags_the_published_walks_are_made_again(figures, tmp_path):
+    """Of the pretrained generator: what is read all along both walks of eleven images a leg, and how surely."""
+    drawn, found = figures(part2.interpolate), start(tmp_path / "run", "--walks", 1)
+    recorded = read_json(ROOT / "outputs" / "report" / "part2" / "improved" / "interpolate" / "result.json")
+    assert found["confident"] == pytest.approx(recorded["confident"], abs=5e-4) and len(drawn) == 2
+    for ours, published in zip(found["walks"], recorded["walks"], strict=True):
+        assert (ours["digits"], ours["reads"]) == (published["digits"], published["reads"])
+        assert ours["confidence"] == pytest.approx(published["confidence"], abs=1e-3)
+        x, y = drawn.pop(0).axes[1].lines[0].get_data()  # 101 points a leg, a station in between once
+        assert len(x) == len(y) == 1 + 100 * (len(ours["digits"]) - 1)
+    assert parse_args([]).walks == 1000
+
+
+def test_a_mistake_is_one_line_and_nothing_is_written(mistake):
+    assert "--digits: a walk needs two digits" in mistake(part2.interpolate, "--digits", "3")
+    assert "none.pt: there is no such checkpoint" in mistake(part2.interpolate, "--checkpoint", "none.pt")

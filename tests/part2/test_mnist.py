@@ -1,0 +1,59 @@
+"""MNIST as loaded: the official data or an error, never from the network, and nothing written."""
+
+import gzip
+import shutil
+import socket
+
+import numpy as np
+import pytest
+import torch
+
+from common.cli import UserError
+from part2.mnist import RAW, load_mnist
+from tests.tiny_runs import files_of
+
+
+@pytest.fixture
+def archives(tmp_path):
+    """A copy of the four archives alone, as in a fresh clone."""
+    for archive in RAW.glob("*.gz"):
+        shutil.copyfile(archive, tmp_path / archive.name)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("split", "first", "counts"),
+    [
+        ("train", [5, 0, 4, 1, 9], [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]),
+        ("test", [7, 2, 1, 0, 4], [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]),
+    ],
+)
+def test_images_and_labels_are_the_published_ones(mnist, split, first, counts):
+    images, labels = mnist[split]
+    assert (images.shape, images.dtype, labels.dtype) == ((sum(counts), 1, 28, 28), torch.float32, torch.int64)
+    assert (images.min(), images.max()) == (-1, 1)
+    assert labels[:5].tolist() == first and labels.bincount().tolist() == counts
+
+
+def test_pixels_are_the_archives_bytes(mnist):
+    content = gzip.decompress((RAW / "t10k-images-idx3-ubyte.gz").read_bytes())
+    pixels = np.frombuffer(content, dtype=np.uint8)[16:].reshape(10_000, 1, 28, 28)
+    np.testing.assert_allclose(mnist["test"].images.numpy(), pixels / 127.5 - 1, atol=1e-6)
+
+
+def test_loading_asks_no_network_and_writes_nothing(archives, monkeypatch, mnist):
+    monkeypatch.setattr(socket, "socket", None)
+    before = files_of(archives)
+    loaded = load_mnist("test", archives)
+    assert torch.equal(loaded.images, mnist["test"].images) and files_of(archives) == before
+
+
+def test_an_archive_that_is_missing_or_sound_but_not_mnists_is_named(archives):
+    path = archives / "t10k-labels-idx1-ubyte.gz"
+    labels = gzip.decompress(path.read_bytes())
+    path.write_bytes(gzip.compress(labels[:8] + labels[8:][::-1]))
+    with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte\.gz: is damaged .* git checkout -- data"):
+        load_mnist("test", archives)
+    path.unlink()
+    with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte\.gz: cannot be read .* git checkout -- data"):
+        load_mnist("test", archives)

@@ -1,0 +1,95 @@
+"""Classifier and autoencoder: the shipped ones do what their records say, and how new ones are trained."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import part2.train_judges
+from common import seeds
+from common.files import read_json
+from common.runs import PRETRAINED, read_metrics
+from part2.autoencoder import load_autoencoder
+from part2.classifier import load_classifier
+from part2.mnist import Digits
+from part2.train_judges import TASKS, parse_args, train
+
+LOAD = {"classifier": load_classifier, "autoencoder": load_autoencoder}
+both = pytest.mark.parametrize("judge", LOAD)
+
+
+@pytest.fixture
+def parts(monkeypatch, mnist):
+    """300 training and 200 test images."""
+    few = {split: Digits(*(part[:n] for part in mnist[split])) for split, n in (("train", 300), ("test", 200))}
+    monkeypatch.setattr(part2.train_judges, "load_mnist", lambda split: few[split])
+    return few
+
+
+def start(judge: str, folder, *flags):
+    return train(parse_args([judge, "--device", "cpu", "--out_dir", str(folder), *map(str, flags)]))
+
+
+# The shipped ones
+
+
+@both
+def test_a_shipped_judge_does_what_its_record_says(judge, mnist):
+    network, record = LOAD[judge](), read_json(PRETRAINED / judge / "result.json")
+    measured = TASKS[judge].measure(network, mnist["test"])
+    assert measured == {name: pytest.approx(record[name], rel=1e-3) for name in measured}
+    assert not any(module.training for module in network.modules())
+
+
+# New ones
+
+
+@both
+def test_one_learns_and_its_checkpoint_gives_the_result(judge, parts, tmp_path):
+    folder = start(judge, tmp_path / "run", "--n_epochs", 6, "--batch_size", 32)
+    rows, result = read_metrics(folder), read_json(folder / "result.json")
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6] and rows[-1]["loss"] < rows[0]["loss"] / 2
+    measured = TASKS[judge].measure(LOAD[judge](folder), parts["test"])
+    assert {name: result[name] for name in measured} == pytest.approx(measured) and result["epochs"] == 6
+
+
+@both
+def test_settings_reach_the_loop_and_test_images_do_not(judge, parts, tmp_path, monkeypatch):
+    """Which images stand in each batch, the rate of each step, means over images rather than batches, other seeds."""
+    rates, batches, initial, step, losses = [], [], [], torch.optim.Adam.step, TASKS[judge].losses
+
+    def watched_step(optimizer, *args):
+        rates.append(optimizer.param_groups[0]["lr"])
+        return step(optimizer, *args)
+
+    def watched_losses(network, images, labels):
+        initial.append([weight.clone() for weight in network.state_dict().values()])
+        found = losses(network, images, labels)
+        batches.append((images, labels, found["loss"].item()))
+        return found
+
+    monkeypatch.setattr(torch.optim.Adam, "step", watched_step)
+    monkeypatch.setitem(TASKS, judge, TASKS[judge]._replace(losses=watched_losses))
+    flags = ["--n_epochs", 2, "--batch_size", 110, "--learning_rate", 7e-3]
+    folder = start(judge, tmp_path / "first", *flags, "--seed", 3)
+    assert [len(images) for images, _, _ in batches] == [110, 110, 80] * 2
+    torch.manual_seed(3)
+    assert all(map(torch.equal, initial[0], TASKS[judge].network().state_dict().values()))
+    order = torch.cat([torch.randperm(300, generator=seeds.generator(3, "order", epoch)) for epoch in (1, 2)])
+    for column, known in enumerate(parts["train"]):
+        assert torch.equal(torch.cat([batch[column] for batch in batches]), known[order])
+    weighted = np.average([loss for *_, loss in batches[:3]], weights=[110, 110, 80])
+    assert read_metrics(folder)[0]["loss"] == pytest.approx(weighted)
+    falling = [(1 + math.cos(math.pi * (step - 0.8) / 4.2)) / 2 for step in range(1, 6)]  # one cycle, six steps
+    assert rates == pytest.approx([7e-3 / 25, *(7e-3 * share for share in falling)], abs=1e-7)
+
+    parts["test"] = Digits(parts["test"].images.flip(0), parts["test"].labels)
+    folders = [folder, start(judge, tmp_path / "again", *flags, "--seed", 3), start(judge, tmp_path / "other", *flags)]
+    weights = [torch.cat([p.flatten() for p in LOAD[judge](made).parameters()]) for made in folders]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+def test_defaults_are_those_of_the_judge():
+    args = [parse_args([judge]) for judge in LOAD]
+    assert [(a.n_epochs, a.learning_rate, a.batch_size) for a in args] == [(5, 3e-3, 128), (10, 2e-3, 128)]

@@ -1,0 +1,126 @@
+"""Walks through latent space: the paths, the ends, the middles."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from common import seeds
+from common.cli import UserError
+from part2.networks import Generator
+from part2.walks import DRAWS, draw_and_read, find_ends, lerp, path_through, read_middles, slerp
+
+
+def float64(values) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def points(n: int, latent_dim: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(n, latent_dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+# The paths
+
+
+def test_slerp_follows_a_quarter_circle():
+    walk = slerp(float64([2, 0]), float64([0, 2]), torch.linspace(0, 1, 7, dtype=torch.float64))
+    expected = [[2 * math.cos(k * math.pi / 12), 2 * math.sin(k * math.pi / 12)] for k in range(7)]
+    torch.testing.assert_close(walk, float64(expected), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0, -1.0, -2.0])
+def test_slerp_along_one_line_is_the_straight_line(factor):
+    """There is no arc: sin Ω would be 0. In one latent dimension all pairs are so."""
+    z, alpha = points(1, 100)[0].float(), torch.linspace(0, 1, 5)
+    torch.testing.assert_close(slerp(z, factor * z, alpha), lerp(z, factor * z, alpha), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("along", [lerp, slerp])
+@pytest.mark.parametrize("latent_dim", [1, 2, 100])
+def test_walks_go_from_end_to_end_many_at_once_as_one_by_one(along, latent_dim):
+    starts, ends = points(3, latent_dim, seed=1), points(3, latent_dim, seed=2)
+    alpha = torch.linspace(0, 1, 4, dtype=torch.float64)
+    walks = along(starts, ends, alpha)
+    assert walks.shape == (3, 4, latent_dim)
+    torch.testing.assert_close(walks[:, 0], starts)
+    torch.testing.assert_close(walks[:, -1], ends)
+    for walk, z1, z2 in zip(walks, starts, ends, strict=True):
+        torch.testing.assert_close(walk, along(z1, z2, alpha))
+
+
+def test_a_straight_path_by_hand_passes_each_station_once_and_in_order():
+    stations = [float64([0, 0]), float64([2, 4]), float64([2, 0])]
+    path = path_through(stations, lerp, float64([0, 0.25, 1]))
+    assert path.tolist() == [[0, 0], [0.5, 1], [2, 4], [2, 3], [2, 0]]
+
+
+# The ends and the middles. Stubs: the image is z itself, and what is read is the image, ten probabilities.
+
+IMAGE = nn.Identity()
+READER = SimpleNamespace(read=lambda images: images)
+
+
+def reading(**shares: float) -> torch.Tensor:
+    """Ten probabilities: reading(d3=0.8, d4=0.2)."""
+    probability = torch.zeros(10)
+    for name, share in shares.items():
+        probability[int(name[1:])] = share
+    return probability
+
+
+def ends_among(*readings: torch.Tensor, digits: list[int]) -> dict[int, list[int]]:
+    """Which points find_ends takes for each digit, by number."""
+    numbers = torch.arange(len(readings)).unsqueeze(1)
+    found = find_ends(numbers, torch.stack(readings), digits)
+    return {digit: taken.flatten().tolist() for digit, taken in found.items()}
+
+
+def test_latent_points_are_normal_draws_of_a_seed_and_read_in_their_order():
+    torch.manual_seed(0)
+    generator, reader = Generator(3).eval(), SimpleNamespace(read=lambda images: images[:, 0, 14, :10])
+    z, probability = draw_and_read(generator, reader, 5)
+    assert torch.equal(z, torch.randn(DRAWS, 3, generator=seeds.generator(5, "ends"))) and DRAWS == 20_000
+    torch.testing.assert_close(probability[[0, 1500, -1]], reader.read(generator(z[[0, 1500, -1]])).detach())
+
+
+def test_ends_are_all_points_that_are_read_with_a_confidence_of_95_percent():
+    readings = reading(d3=0.94, d1=0.06), reading(d3=0.96), reading(d4=1), reading(d3=0.99)
+    assert ends_among(*readings, digits=[3, 4, 3]) == {3: [1, 3], 4: [2]}
+
+
+def test_without_a_confident_point_the_end_is_the_surest_of_those_read_as_the_digit():
+    """The first has the highest probability of a 3, but is read as an 8."""
+    readings = reading(d3=0.48, d8=0.52), reading(d3=0.4, d1=0.3, d2=0.3), reading(d3=0.45, d1=0.3), reading(d1=1)
+    assert ends_among(*readings, digits=[3]) == {3: [2]}
+
+
+def test_a_digit_that_is_never_read_is_a_user_error():
+    with pytest.raises(UserError, match="--digits 3: the classifier reads none of 2 images as a 3"):
+        ends_among(reading(d3=0.48, d8=0.52), reading(d1=1), digits=[1, 3])
+
+
+def test_middles_are_counted_by_hand_the_most_frequent_first():
+    """Half-way from (0.6, 0.4) to (0.2, 0.8) of digits 3 and 7 stand (0.4, 0.6): a 7, though it starts at a 3."""
+    start, end = reading(d3=0.6, d7=0.4).unsqueeze(0), reading(d3=0.2, d7=0.8).unsqueeze(0)
+    shares = read_middles(IMAGE, READER, start, end, lerp, 5, seed=0)
+    assert next(iter(shares)) == 7 and shares == {digit: float(digit == 7) for digit in range(10)}
+
+
+def test_each_walk_joins_a_start_and_an_end_drawn_at_random_and_independently():
+    """Of 2 starts and 3 ends all six pairs come about equally often; another seed draws others."""
+    pairs = {}
+
+    def note(z1, z2, alpha):
+        assert alpha.tolist() == [0.5]
+        pairs[seed] = list(zip(z1[:, 0].tolist(), z2[:, 0].tolist(), strict=True))
+        return lerp(z1, z2, alpha)
+
+    starts, ends = (torch.arange(float(m))[:, None].expand(m, 10) for m in (2, 3))
+    for seed in (0, 1):
+        shares = read_middles(IMAGE, READER, starts, ends, note, 600, seed)
+        assert sum(shares.values()) == pytest.approx(1)
+    counts = [pairs[0].count((start, end)) for start in (0, 1) for end in (0, 1, 2)]
+    assert sum(counts) == 600 and all(70 <= count <= 130 for count in counts)  # 100 ± 9 expected
+    assert pairs[0] != pairs[1]

@@ -1,0 +1,105 @@
+"""What pages, docstrings and the Makefile tell a reader to type is what the scripts take."""
+
+import ast
+import itertools
+import re
+import shlex
+import shutil
+import subprocess
+
+import pytest
+import torch
+
+from common import runs
+from common.cli import UserError
+from tests.conftest import ROOT
+from tests.test_house import SCRIPTS, TREES, module_of
+
+PAGES = ("README.md", "report.md", "data/README.md", "tests/README.md")
+
+
+def commands_in(text: str) -> list[str]:
+    """Calls of a script of ours or of make; continued lines joined, a prompt and a remark taken off."""
+    lines = [line.strip().removeprefix("$ ") for line in text.replace("\\\n", " ").splitlines()]
+    lines = [re.split(r"\s{3,}(?![-\s])|\s+#", line)[0] for line in lines]
+    calls = [call for line in lines for call in re.split(r"\s*(?:&&|\|\||;)\s*", line)]
+    ours = re.compile(r"make( |$)|(\S+ )*?(\S*python3?|torchrun) (.* )?\S*part[12]/\w+\.py")
+    return [call for call in calls if ours.match(call)]
+
+
+def code_of(page: str) -> str:
+    """The code of a Markdown page, a line each: in blocks, fenced or indented, and within a line; where it has N, 1."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    fenced = re.findall(r"^```[^\n]*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    outside = re.sub(r"^```[^\n]*\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    code = [*fenced, *re.findall(r"^    .*$", outside, flags=re.MULTILINE), *re.findall(r"`([^`\n]+)`", outside)]
+    return re.sub(r" N\b", " 1", "\n".join(code))
+
+
+def check(command: str) -> None:
+    """The command's flags are taken by its script, or its targets stand in the Makefile."""
+    words = shlex.split(command)
+    if words[0] == "make":
+        targets = re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+        assert all(word in targets for word in words[1:] if "=" not in word), command
+        return
+    k = next(k for k, word in enumerate(words) if re.search(r"part[12]/\w+\.py$", word))
+    script = re.search(r"part[12]/\w+\.py$", words[k]).group()
+    assert script in SCRIPTS, f"{command}: there is no such script"
+    flags = list(itertools.takewhile(lambda word: word not in ("|", ">", "&", "2>&1"), words[k + 1 :]))
+    try:
+        module_of(script).parse_args(flags)
+    except SystemExit as exit_:
+        assert exit_.code == 0, command  # --help
+    except UserError:
+        pass  # a right command, for which this machine lacks something: a run to resume, a package
+
+
+@pytest.fixture(autouse=True)
+def another_machine(tmp_path, monkeypatch):
+    """One with GPUs, without runs to resume, and whose number of threads is not ours."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    monkeypatch.setattr(runs, "OUTPUTS", tmp_path)
+    monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_on_the_pages_work(page):
+    commands = commands_in(code_of(page))
+    assert commands or page == "data/README.md"
+    for command in commands:
+        check(command)
+
+
+def test_the_assignments_three_commands_work():
+    for command in ("part1/train.py --input_length 10", "part2/train_gan.py", "part2/interpolate.py"):
+        check(f"python {command}")
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_commands_in_docstrings_work(name):
+    commands = commands_in(ast.get_docstring(TREES[name]) or "")
+    assert commands or name not in SCRIPTS
+    for command in commands:
+        check(command)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
+def test_commands_in_the_makefile_work():
+    """As make would run them; -n only prints."""
+    targets = re.search(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text("utf-8"), flags=re.MULTILINE).group(1).split()
+    shown = subprocess.run(["make", "-n", *targets], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    commands = commands_in(re.sub(r"`[^`]*`", "", shown))
+    assert len(commands) >= 3
+    for command in commands:
+        check(command)
+
+
+WRONG = ["python part2/train_gan.py --n_epoch 3", "A=1 python part1/nothing.py", "make nothing", "make demo nothing"]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_command_is_seen(wrong):
+    (command,) = commands_in(f"    $ cd x && {wrong}      # a remark")
+    with pytest.raises((AssertionError, SystemExit)):
+        check(command)

@@ -1,0 +1,224 @@
+"""Training runs that take milliseconds: how to start, stop, resume and compare them."""
+
+import contextlib
+import functools
+import importlib
+import itertools
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from torch import nn
+
+from common import checkpoint, resume, runs
+from common.cli import UserError
+from common.files import read_json
+from common.saving import Saver
+from part2.mnist import Digits, load_mnist
+from part2.networks import PIXELS, Discriminator, Generator
+
+
+@dataclass(frozen=True)
+class Script:
+    """A train script with flags that make it tiny: six batches and more."""
+
+    name: str
+    kind: str
+    tiny: str
+    epochs: str | None  # the flag of the number of epochs
+    last_step: int
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def module(self):
+        return importlib.import_module(self.name)
+
+    def start(self, folder: Path, *flags) -> Path:
+        return self.train(*self.tiny.split(), "--out_dir", folder, *flags)
+
+    def resume(self, folder: Path, *flags) -> Path:
+        return self.train("--resume", folder, *flags)
+
+    def train(self, *flags) -> Path:
+        return self.module.train(self.module.parse_args([str(flag) for flag in flags]))
+
+    def saved(self, folder: Path, name: str = "checkpoint.pt") -> dict:
+        return checkpoint.load(folder / name, self.kind)
+
+
+PART1 = Script(  # two epochs of three batches, the third one shorter
+    name="part1.train",
+    kind="palindrome network",
+    tiny="--data_size 120 --max_epoch 2 --batch_size 40 --input_length 4 --num_hidden 4 --lengths 4 --device cpu",
+    epochs="--max_epoch",
+    last_step=6,
+)
+CURRICULUM = Script(
+    name="part1.train_curriculum",
+    kind="palindrome network",
+    tiny="--data_size 640 --batch_size 32 --num_hidden 8 --input_length 20 --lengths 4 --device cpu",
+    epochs=None,
+    last_step=20,
+)
+PART2 = Script(  # two epochs of three batches
+    name="part2.train_gan",
+    kind="GAN",
+    tiny="--data_size 100 --n_epochs 2 --batch_size 32 --latent_dim 6 --log_interval 2 --save_interval 4 --device cpu",
+    epochs="--n_epochs",
+    last_step=6,
+)
+SCRIPTS = {"part1": PART1, "curriculum": CURRICULUM, "part2": PART2}
+all_scripts = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+
+
+@functools.cache
+def first_digits() -> Digits:
+    images, labels = load_mnist("train")
+    return Digits(images[:100].clone(), labels[:100].clone())
+
+
+class NarrowGenerator(Generator):
+    """The generator's layers with a few units each: its checkpoints are not worth waiting for."""
+
+    def __init__(self, latent_dim: int, width: int = 1):
+        nn.Module.__init__(self)
+        self.latent_dim = latent_dim
+        layers = [nn.Linear(latent_dim, 4), nn.LeakyReLU(0.2)]
+        for n_in, n_out in itertools.pairwise((4, 5, 6, 7)):
+            layers += [nn.Linear(n_in, n_out), nn.BatchNorm1d(n_out), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, nn.Linear(7, PIXELS), nn.Tanh())
+
+
+class NarrowDiscriminator(Discriminator):
+    def __init__(self, width: int = 1):
+        nn.Module.__init__(self)
+        self.layers = nn.Sequential(nn.Linear(PIXELS, 4), nn.LeakyReLU(0.2), nn.Linear(4, 1))
+
+
+environment_once = functools.cache(runs.environment)
+
+
+def lighten(setattr_: Callable = setattr, narrow: bool = True) -> None:
+    """Training without all of MNIST, without summaries, with a GAN of few weights; git is asked once; files are not
+    flushed to the disk itself: no test can cause a power cut."""
+    setattr_(os, "fsync", lambda handle: None)
+    for module in (runs, resume):
+        setattr_(module, "environment", environment_once)
+    setattr_(PART2.module, "load_mnist", lambda split: first_digits())
+    for script in SCRIPTS.values():
+        setattr_(script.module, "draw_summary", lambda *args: None)
+    if narrow:
+        setattr_(PART2.module, "Generator", NarrowGenerator)
+        setattr_(PART2.module, "Discriminator", NarrowDiscriminator)
+
+
+# Stopping
+
+
+@contextlib.contextmanager
+def after_step(step: int, action: Callable[[Saver], None]) -> Iterator[None]:
+    """While in force, `action` is called once `step` steps are done, before the saver's turn."""
+    original, steps = Saver.after_step, itertools.count(1)
+
+    def patched(saver: Saver) -> None:
+        if next(steps) == step:
+            action(saver)
+        original(saver)
+
+    with mock.patch.object(Saver, "after_step", patched):
+        yield
+
+
+def raise_signal(_saver: Saver | None = None, number: int = signal.SIGTERM) -> None:
+    """Send this process a signal; if nobody handles it that is an error, not the end of the tests."""
+    assert callable(signal.getsignal(number)), "the saver does not handle signals"
+    signal.raise_signal(number)
+
+
+def stop(train: Callable, step: int, *args, number: int = signal.SIGTERM) -> int:
+    """Call `train(*args)` with a signal after `step` steps; its exit status, 0 if it went on to its end."""
+    try:
+        with after_step(step, functools.partial(raise_signal, number=number)):
+            train(*args)
+    except SystemExit as exit_:
+        return exit_.code
+    return 0
+
+
+class Death(BaseException):
+    """The process is gone: nothing after this may run."""
+
+
+def die(*_, **__):
+    raise Death
+
+
+def refusal(call: Callable, *args) -> UserError | None:
+    """The error with which the call ends, if it does: a copy, without the frames that hold the run and its lock."""
+    try:
+        call(*args)
+    except UserError as error:
+        return UserError(str(error), error.status)
+    return None
+
+
+def refused(script: Script, *flags) -> str:
+    """The one line with which the script refuses these flags."""
+    failure = refusal(script.train, *flags)
+    assert failure and failure.status == 2 and "\n" not in str(failure)
+    return str(failure)
+
+
+# Comparing
+
+
+def without(row: dict, *keys: str) -> dict:
+    return {key: value for key, value in row.items() if key not in keys}
+
+
+def ending(script: Script, folder: Path) -> dict:
+    """All that a run ends with but for clocks; the metrics as they stand in the file, line by line."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    result = folder / "result.json"
+    return {
+        "checkpoint": without(script.saved(folder), "clock"),
+        "metrics": [without(json.loads(line), "seconds") for line in lines],
+        "result": without(read_json(result), "seconds") if result.exists() else None,
+    }
+
+
+def differences(a, b, where: str = "") -> list[str]:
+    """Where two nested containers differ in as much as a bit."""
+    if type(a) is not type(b):
+        return [where]
+    if isinstance(a, dict):
+        if list(a) != list(b):
+            return [f"{where} keys"]
+        return [d for key in a for d in differences(a[key], b[key], f"{where}.{key}")]
+    if isinstance(a, list | tuple):
+        if len(a) != len(b):
+            return [f"{where} length"]
+        return [d for k, (x, y) in enumerate(zip(a, b, strict=True)) for d in differences(x, y, f"{where}[{k}]")]
+    if isinstance(a, torch.Tensor):
+        equal = (a.dtype, a.shape) == (b.dtype, b.shape) and a.numpy().tobytes() == b.numpy().tobytes()
+        return [] if equal else [where]
+    return [] if repr(a) == repr(b) else [where]  # −0.0 is not 0.0, and nan is nan
+
+
+def files_of(folder: Path) -> dict[Path, bytes]:
+    """Every file below a folder with its content: equal before and after means that nothing was written."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def rows_in(folder: Path) -> int:
+    """Lines in metrics.jsonl so far."""
+    path = folder / "metrics.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
