@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PY     := .venv/bin/python
 PIP    := env -u PIP_USER -u PIP_PREFIX -u PIP_TARGET $(PY) -m pip --disable-pip-version-check install --quiet
-DEMO   := demo-$(shell date +%Y%m%d-%H%M%S)
+DEMO   := outputs/demo-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: help demo test soak lint bench report
 help:
@@ -26,14 +26,14 @@ help:
 	@touch $@
 
 demo: .venv/runtime
-	$(PY) part1/train.py --input_length 10 --out_dir outputs/part1/$(DEMO)-lstm
-	$(PY) part2/train_gan.py --n_epochs 4 --out_dir outputs/part2/$(DEMO)-gan
-	$(PY) part2/interpolate.py --out_dir outputs/part2/$(DEMO)-walks --checkpoint outputs/pretrained/generator
+	$(PY) part1/train.py --input_length 10 --out_dir $(DEMO)/lstm
+	$(PY) part2/train_gan.py --n_epochs 4 --out_dir $(DEMO)/gan
+	$(PY) part2/interpolate.py --out_dir $(DEMO)/walks --run outputs/pretrained/generator
 	@echo
 	@echo "Pictures to open:"
-	@echo "  outputs/part1/$(DEMO)-lstm/curves.png         the LSTM learns to remember the first of ten digits"
-	@echo "  outputs/part2/$(DEMO)-gan/progress.png        the GAN's first four epochs, from noise to strokes"
-	@echo "  outputs/part2/$(DEMO)-walks/walk-9-3-2.png    a walk 9 → 3 → 2 (the pretrained generator, 200 epochs)"
+	@echo "  $(DEMO)/lstm/curves.png         the LSTM learns to remember the first of ten digits"
+	@echo "  $(DEMO)/gan/progress.png        the GAN's first four epochs, from noise to strokes"
+	@echo "  $(DEMO)/walks/walk-9-3-2.png    a walk 9 → 3 → 2 (the pretrained generator, 200 epochs)"
 
 test: .venv/dev
 	$(PY) -m pytest

@@ -109,9 +109,9 @@ def pretrained() -> None:
 
 def generators() -> None:
     """Part 2: a generator of each recipe, measured, and its walks."""
-    for recipe, checkpoint in GENERATORS.items():
+    for recipe, run in GENERATORS.items():
         for script in ("evaluate", "interpolate"):
-            run_and_show(f"part2/{recipe}/{script}", f"part2/{script}.py", "--checkpoint", checkpoint)
+            run_and_show(f"part2/{recipe}/{script}", f"part2/{script}.py", "--run", run)
 
 
 STEPS = {step.__name__: step for step in (sweep, curricula, gates, benchmark, compare, pretrained, generators)}

@@ -1,6 +1,7 @@
 """The command line: argument types, shared flags, errors in one line."""
 
 import argparse
+import contextlib
 import math
 import os
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import torch
 
 PRECISIONS = ("float32", "bf16")
+RUN = "a run's folder, or a checkpoint; if not given, the newest finished run, else the one that comes with the project"
 
 
 class UserError(Exception):
@@ -108,7 +110,7 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--resume", nargs="?", const=True, metavar="FOLDER", help="go on with this run, or the newest unfinished one")
     add("--checkpoint_interval", type=int_between(0), default=60, help="seconds between checkpoints; 0: every batch")
-    add("--precision", choices=PRECISIONS, default="float32", help="of the networks' matrix products")
+    add("--threads", type=int_between(1, 1024), help="processor threads; if not given, PyTorch's choice; recorded")
     add("--deterministic", action="store_true", help="bit-equal runs on CUDA too, where slower algorithms make them so")
     add("--tensorboard", action="store_true", help="scalars and grids for TensorBoard too (needs the package)")
 
@@ -119,15 +121,16 @@ def call(main: Callable[[], None]) -> None:
     2 for bad input (UserError), 1 for a full disk or not enough memory, 130 for Ctrl-C; 1 and no line where
     the reader of the output has closed it, as `| head` does.
     """
-    # A log file shows each line at once; a terminal without σ or → shows a question mark.
-    sys.stdout.reconfigure(line_buffering=True, errors="replace")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not in a notebook, not where there is no stream
+            # A log file shows each line at once; where an encoding lacks σ or → there is a question mark.
+            stream.reconfigure(line_buffering=True, errors="replace")
     try:
         main()
     except UserError as error:
         message, status = str(error), error.status
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it exits
-        sys.exit(1)
+        message, status = None, 1
     except OSError as error:
         message, status = f"{error.filename or 'a file'}: {error.strerror or error}", 1
     except (MemoryError, RuntimeError) as error:  # PyTorch and NumPy say it in several ways
@@ -135,8 +138,18 @@ def call(main: Callable[[], None]) -> None:
             raise
         message, status = "not enough memory; ask for less data or smaller sizes", 1
     except KeyboardInterrupt:
-        sys.exit(130)
+        message, status = None, 130
+    except SystemExit as exit_:
+        message, status = None, exit_.code
     else:
-        return
-    print(f"{Path(sys.argv[0]).name}: error: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(status)
+        message, status = None, 0
+    if message:
+        with contextlib.suppress(OSError):
+            print(f"{Path(sys.argv[0]).name}: error: {' '.join(message.split())}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError, AttributeError):  # closed, or full: else Python complains when it exits
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if status:
+        sys.exit(status)

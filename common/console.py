@@ -1,6 +1,11 @@
 """What a script prints while it works, in the main process alone: lines, rows of a table, a progress bar."""
 
+import contextlib
+import os
+import shlex
+import subprocess
 import sys
+from pathlib import Path
 from typing import TextIO
 
 from tqdm import tqdm
@@ -8,15 +13,24 @@ from tqdm import tqdm
 from common import distributed
 
 
+def quoted(path: Path) -> str:
+    """The path as a shell takes it."""
+    return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))
+
+
 def print_line(text: str = "", file: TextIO | None = None) -> None:
-    """Print a line on `file`, standard output if none is named, above the progress bar if there is one."""
+    """Print a line on `file`, standard output if none is named, above the progress bar if there is one.
+
+    A line that cannot be printed, since the disk is full or the terminal is gone, is lost; training goes on.
+    """
     if distributed.IS_MAIN:
-        tqdm.write(text, file=file)
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            tqdm.write(text, file=file)
 
 
 def progress_bar(total: int, unit: str, done: int = 0) -> tqdm:
     """A progress bar on a terminal; nothing in a log file or a pipe."""
-    quiet = not (distributed.IS_MAIN and sys.stderr is not None and sys.stderr.isatty())
+    quiet = not (distributed.IS_MAIN and hasattr(sys.stderr, "isatty") and sys.stderr.isatty())
     return tqdm(total=total, initial=done, unit=unit, disable=quiet, leave=False)
 
 

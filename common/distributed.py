@@ -1,7 +1,8 @@
 """Several processes under torchrun: each one's part of a batch, and means over all of them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
@@ -9,37 +10,54 @@ from torch import nn
 
 from common.cli import UserError
 
+
+def _number(name: str, default: int) -> int:
+    value = os.environ.get(name, "")
+    return int(value) if value.isdecimal() else default
+
+
 # What torchrun tells each process; one process alone is the first of one.
-RANK = int(os.environ.get("RANK", 0))
-PROCESSES = int(os.environ.get("WORLD_SIZE", 1))
+PROCESSES = max(1, _number("WORLD_SIZE", 1))
+RANK = _number("RANK", 0) if PROCESSES > 1 else 0
 IS_MAIN = RANK == 0  # the one process that writes and prints
 
 
-def join(device: torch.device, deterministic: bool = False) -> torch.device:
-    """Meet the other processes (gloo on CPU, NCCL on CUDA) and return this one's device.
+@contextmanager
+def joined(device: torch.device, threads: int, deterministic: bool = False) -> Iterator[torch.device]:
+    """Meet the other processes (gloo on CPU, NCCL on CUDA); gives this one's device. Part from them at the end.
 
-    `deterministic` asks for algorithms that add up in the same order every time, on CUDA too.
+    Meanwhile PyTorch uses so many threads, and with `deterministic` algorithms that add up in the same order every
+    time, on CUDA too; afterwards all is as it was before.
     """
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(threads)
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.utils.deterministic.fill_uninitialized_memory = False  # it finds bugs; it does not make bits equal
         torch.use_deterministic_algorithms(True)
-    if PROCESSES == 1:
-        return device
+    is_first_group = PROCESSES > 1 and not dist.is_initialized()
+    try:
+        yield _join(device) if is_first_group else device
+    finally:
+        if is_first_group and dist.is_initialized():
+            dist.destroy_process_group()
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+
+
+def _join(device: torch.device) -> torch.device:
+    if missing := [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]:
+        raise UserError(
+            f"WORLD_SIZE={PROCESSES} is set, but {' and '.join(missing)} are not: start this script with torchrun, "
+            "or without WORLD_SIZE in the environment"
+        )
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        device = torch.device("cuda", _number("LOCAL_RANK", RANK))
         if device.index >= torch.cuda.device_count():
             raise UserError(f"torchrun: each process needs a GPU of its own; here are {torch.cuda.device_count()}")
         torch.cuda.set_device(device)
-    if not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return device
-
-
-def leave() -> None:
-    """Part from the other processes at the end of a run."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
 
 
 def my_part(batch: torch.Tensor) -> torch.Tensor:

@@ -1,14 +1,22 @@
 """Pictures: curves over time, grids of images, animations. Needs no display."""
 
 import io
+import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from itertools import cycle
 from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from PIL import Image
+
+# A notebook hands the name of its own backend to the processes that it starts. They need none, and may lack this one.
+if (backend := os.environ.get("MPLBACKEND", "")).startswith("module://") and not find_spec(backend[9:].split(".")[0]):
+    del os.environ["MPLBACKEND"]
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from common.files import write_whole
 
@@ -44,6 +52,18 @@ def bare_axes(axes) -> None:
     """The look of every picture in a figure: labels, but neither ticks nor frame."""
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+
+
+def integer_ticks(axis) -> None:
+    """About ten ticks, at whole numbers."""
+    axis.set_major_locator(MaxNLocator(10, integer=True))
+
+
+def log_ticks(axis) -> None:
+    """Labels of a logarithmic axis at 1, 2, 5, 10, …"""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def draw_curves(axes, x: Sequence[float], curves: dict[str, Sequence[float]], xlabel: str, ylabel: str) -> None:

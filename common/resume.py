@@ -11,8 +11,9 @@ import torch
 from common import checkpoint, distributed, runs
 from common.cli import UserError
 from common.console import print_line
+from common.environment import environment
 from common.files import read_json
-from common.runs import Run, environment, plain
+from common.runs import Run, plain
 
 
 def parse_or_resume(
@@ -29,7 +30,7 @@ def parse_or_resume(
     names, may grow.
     """
     args = parser.parse_args(argv)
-    args.processes = distributed.PROCESSES
+    args.processes, args.threads = distributed.PROCESSES, args.threads or torch.get_num_threads()
     if args.tensorboard and not importlib.util.find_spec("tensorboard"):
         raise UserError(
             f"--tensorboard: the package is missing; install it: {sys.executable} -m pip install tensorboard"
@@ -48,22 +49,29 @@ def parse_or_resume(
         before = plain(parser.parse_args([])) | config["arguments"]  # a flag newer than the run had its default
         parser.set_defaults(**config["arguments"])
         args = parser.parse_args(argv)
-        torch.set_num_threads(config["threads"])  # another number would add up in another order
     except (KeyError, TypeError):
         raise UserError(f"{folder / 'config.json'}: is damaged (it lacks the run's settings)") from None
     args.processes, args.resume, args.out_dir = distributed.PROCESSES, folder, folder
     now = plain(args)
     grows = epochs is not None and now[epochs] > before[epochs]
     free = may_change | {"out_dir"} | ({epochs} if grows else set())
-    changed = [
-        f"{name} {before[name]} → {now[name]}" for name in before if name not in free and now[name] != before[name]
-    ]
-    if changed:
+    if changed := changes(before, {name: now[name] for name in before.keys() & now.keys() - free}):
         raise UserError(f"--resume {folder}: these settings would change the result: {', '.join(changed)}")
     if (folder / "result.json").exists() and not grows:
         how = f"to train on, ask for more: --{epochs} N" if epochs else "start another"
         raise UserError(f"--resume {folder}: this run is finished; {how}")
     return args
+
+
+def changes(before: dict, now: dict) -> list[str]:
+    """What differs between two dictionaries, nested ones too: "name before → now", for each."""
+    found = []
+    for name in now:
+        if isinstance(now[name], dict) and isinstance(before.get(name), dict):
+            found += changes(before[name], now[name])
+        elif now[name] != before.get(name):
+            found.append(f"{name} {before.get(name)} → {now[name]}")
+    return found
 
 
 def open_run(args: argparse.Namespace, script: str, name: str, kind: str) -> Run:
@@ -80,16 +88,32 @@ def _reopen(args: argparse.Namespace, kind: str) -> Run:
     try:
         if distributed.IS_MAIN:
             run.lock()
-        if run.checkpoint.exists() or checkpoint.previous(run.checkpoint).exists():
-            run.saved = checkpoint.load(run.checkpoint, kind)
-            if "clock" not in run.saved:
-                raise UserError(f"--resume {run.folder}: its checkpoint holds a network to use, not a training")
-            run.metrics_length = run.saved["clock"]["metrics_length"]
-        if run.metrics_length > (run.metrics.stat().st_size if run.metrics.exists() else 0):
-            raise UserError(f"{run.metrics}: is damaged (it is shorter than it was at the last checkpoint)")
-        run.config = read_json(run.folder / "config.json")
+        _check(run, kind)
     except OSError as error:
+        run.close()
         raise UserError(f"--resume {run.folder}: cannot be read ({error.strerror})") from None
-    again = {"at": datetime.datetime.now().astimezone().isoformat(), **environment(args.device)}
+    except UserError:
+        run.close()
+        raise
+    now, before = environment(args.device), (run.config.get("resumed") or [run.config])[-1]
+    if changed := changes(before, now):
+        print_line(f"resumed elsewhere, so its bits may differ from here on: {', '.join(changed)}")
+    again = {"at": datetime.datetime.now().astimezone().isoformat(), **now}
     run.config |= {"arguments": plain(args), "resumed": [*run.config.get("resumed", []), again]}
     return run
+
+
+def _check(run: Run, kind: str) -> None:
+    """Load the run's config and its checkpoint; UserError if they do not belong together, or are not whole."""
+    run.config = read_json(run.folder / "config.json")
+    if run.checkpoint.exists() or checkpoint.previous(run.checkpoint).exists():
+        run.saved = checkpoint.load(run.checkpoint, kind)
+        if "clock" not in run.saved:
+            raise UserError(f"--resume {run.folder}: its checkpoint holds a network to use, not a training")
+        if run.saved["clock"]["run"] != run.config.get("id"):
+            raise UserError(f"--resume {run.folder}: its checkpoint is another run's")
+        run.metrics_length = run.saved["clock"]["metrics_length"]
+    elif (run.folder / "result.json").exists():
+        raise UserError(f"--resume {run.folder}: its checkpoint is gone; a finished run cannot go on without it")
+    if run.metrics_length > (run.metrics.stat().st_size if run.metrics.exists() else 0):
+        raise UserError(f"{run.metrics}: is damaged (it is shorter than it was at the last checkpoint)")

@@ -9,38 +9,34 @@ result.json              the last thing written: its presence means that the run
 
 import argparse
 import datetime
-import importlib.metadata
 import itertools
 import json
 import os
-import platform
-import re
 import shutil
-import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import filelock
 import numpy as np
-import torch
 
 from common import checkpoint, distributed
 from common.cli import UserError
 from common.console import print_line
+from common.environment import ROOT, environment
 from common.figures import save_picture
 from common.files import read_json, write_json
 
-ROOT = Path(__file__).resolve().parents[1]
 OUTPUTS = ROOT / "outputs"
 PRETRAINED = OUTPUTS / "pretrained"
-PACKAGES = ("torch", "torchvision", "numpy", "matplotlib")  # whose versions are written down
 
 
 class Run:
-    """One run's folder, held by this process alone until the run is finished or the process ends.
+    """One run's folder, held by this process alone until it is closed.
 
     Of several processes under torchrun only the main one writes. A run that is resumed has its last checkpoint, if it
-    was saved before, in `saved`.
+    was saved before, in `saved`. Before anything is written the folder is looked at: if it was replaced by another
+    run's in the meantime, that is a UserError.
     """
 
     def __init__(self, folder: Path, tensorboard: bool = False):
@@ -72,9 +68,10 @@ class Run:
             run = cls(made, run._tensorboard)
             run.lock()
             run.config = {"script": script, "arguments": plain(args), "started": started.isoformat()}
-            run.config |= environment(args.device)
+            run.config |= {"id": uuid.uuid4().hex, "name": made.name, **environment(args.device)}
             write_json(made / "config.json", run.config)
         except OSError as error:
+            run.close()
             if made and is_new:
                 shutil.rmtree(made, ignore_errors=True)
             raise UserError(f"--out_dir {folder}: cannot be written to ({error.strerror})") from None
@@ -95,18 +92,23 @@ class Run:
                 left_by_a_dead_process.unlink()
             write_json(self.folder / "config.json", self.config)
 
+    def check_is_own(self) -> None:
+        """UserError if the folder is no longer this run's: deleted, or another run's that took its place."""
+        config = read_json(self.folder / "config.json")
+        if config.get("id") != self.config.get("id"):
+            raise UserError(f"{self.folder}: another run has taken this folder; this one ends here", status=1)
+
     def log(self, row: dict, step: int) -> None:
         """Append `row` to metrics.jsonl; one that finds the disk full waits for the next one."""
         if not distributed.IS_MAIN:
             return
+        self.check_is_own()
         self._unwritten += json.dumps(row).encode() + b"\n"
         try:
             self.flush()
         except OSError as error:
             print_line(f"{self.metrics}: cannot be written to ({error.strerror}); will try again", sys.stderr)
-        if self._tensorboard:
-            for name, value in row.items():
-                self._board(step).add_scalar(name, value, step)
+        self._show("scalars", row, step)
 
     def flush(self) -> None:
         """Bring metrics.jsonl up to date, on the disk itself; OSError where that fails."""
@@ -118,30 +120,52 @@ class Run:
         self.metrics_length += len(self._unwritten)
         self._unwritten = b""
 
+    def save(self, content: dict) -> None:
+        """Save a checkpoint; OSError where that fails, the one before it then stays."""
+        self.check_is_own()
+        self.flush()
+        clock = content["clock"] | {"metrics_length": self.metrics_length, "run": self.config.get("id")}
+        checkpoint.save(self.checkpoint, self.kind, content | {"clock": clock})
+
     def log_picture(self, name: str, sheet: np.ndarray, step: int) -> None:
         """Write a grey picture (height, width) as `NAMEs/STEP.png`; a full disk costs the picture, not the run."""
         if not distributed.IS_MAIN:
             return
+        self.check_is_own()
         try:
             (self.folder / f"{name}s").mkdir(exist_ok=True)
             save_picture(sheet, self.folder / f"{name}s" / f"{step:07d}.png")
         except OSError as error:
             print_line(f"{self.folder}: {name} {step} cannot be drawn ({error.strerror})", sys.stderr)
-        if self._tensorboard:
-            self._board(step).add_image(name, sheet, step, dataformats="HW")
+        self._show("picture", {name: sheet}, step)
 
-    def _board(self, step: int):
-        if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter  # optional
+    def _show(self, what: str, values: dict, step: int) -> None:
+        """Hand numbers or pictures to TensorBoard if that was asked for; a full disk costs them, not the run."""
+        if not self._tensorboard:
+            return
+        from torch.utils.tensorboard import SummaryWriter  # optional
 
-            self._writer = SummaryWriter(self.folder, purge_step=step)  # a resumed run shows nothing twice
-        return self._writer
+        try:
+            self._writer = self._writer or SummaryWriter(self.folder, purge_step=step)  # resumed, nothing shows twice
+            for name, value in values.items():
+                if what == "picture":
+                    self._writer.add_image(name, value, step, dataformats="HW")
+                else:
+                    self._writer.add_scalar(name, value, step)
+        except OSError as error:
+            print_line(f"{self.folder}: TensorBoard's file cannot be written to ({error.strerror})", sys.stderr)
+            self._writer = None
 
     def finish(self, result: dict) -> None:
         """Write result.json, the sign that the run is complete, and let the folder go."""
         if distributed.IS_MAIN:
-            write_json(self.folder / "result.json", result)
-            self._lock.release()
+            self.check_is_own()
+            write_json(self.folder / "result.json", result | {"run": self.config["id"]})
+        self.close()
+
+    def close(self) -> None:
+        """Let the folder go: other processes may write to it now."""
+        self._lock.release()
         if self._writer:
             self._writer.close()
 
@@ -177,16 +201,37 @@ def read_metrics(folder: Path) -> list[dict]:
 
 
 def newest(*scripts: str, finished: bool) -> Path | None:
-    """The folder under outputs/ of the newest finished, or unfinished, run of the scripts (part2/train_gan.py, …)."""
+    """The folder under outputs/ of the newest finished, or unfinished, run of the scripts (part2/train_gan.py, …).
+
+    Of unfinished runs only those count that have saved a checkpoint. A copied or renamed folder does not count.
+    """
     found = []
-    for path in OUTPUTS.glob("part*/*/config.json"):
+    for folder in OUTPUTS.glob("part*/*/"):
+        is_finished, has_checkpoint = (folder / "result.json").exists(), (folder / checkpoint.NAME).exists()
         try:
-            config = read_json(path)
-            if config["script"] in scripts and (path.parent / "result.json").exists() == finished:
-                found.append((datetime.datetime.fromisoformat(config["started"]), path.parent))
+            config = read_json(folder / "config.json")
+            is_meant = config["script"] in scripts and config.get("name", folder.name) == folder.name
+            if is_meant and is_finished == finished and (finished or has_checkpoint):
+                found.append((datetime.datetime.fromisoformat(config["started"]).astimezone(), folder))
         except (UserError, KeyError, TypeError, ValueError):
             continue  # not one of ours, or not whole
     return max(found)[1] if found else None
+
+
+def find_run(named: Path | None, scripts: list[str], pretrained: Path) -> Path:
+    """The run or checkpoint whose network to use: the one that is named, else the newest finished run of the scripts
+    under outputs/, else the pretrained one. Says which it is, and why."""
+    path = named or newest(*scripts, finished=True)
+    if named:
+        if not named.exists():
+            raise UserError(f"--run {named}: there is no such run or checkpoint")
+        why = "named by --run"
+    elif path:
+        why = f"the newest finished run; the pretrained one: --run {pretrained.relative_to(ROOT)}"
+    else:
+        path, why = pretrained, f"the pretrained one, as no run of {' or '.join(scripts)} has finished under outputs/"
+    print_line(f"network: {path} ({why})")
+    return path
 
 
 def plain(args: argparse.Namespace) -> dict:
@@ -194,39 +239,6 @@ def plain(args: argparse.Namespace) -> dict:
     settings = {name: value for name, value in vars(args).items() if name != "resume"}
     for name, value in settings.items():
         if isinstance(value, Path) and value.absolute().is_relative_to(ROOT):
-            settings[name] = value.absolute().relative_to(ROOT)
+            settings[name] = value.absolute().relative_to(ROOT).as_posix()
     known = (str, int, float, bool, list, type(None))
     return {name: value if isinstance(value, known) else str(value) for name, value in settings.items()}
-
-
-def environment(device: torch.device) -> dict:
-    """What a reader needs to know to start the same run again."""
-    return {
-        "commit": commit(),
-        "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "platform": platform.platform(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def commit() -> str:
-    """The commit of the project's own checkout, with "-dirty" where files differ from it; "unknown" without git."""
-    command = ["git", "-c", f"safe.directory={ROOT}", "describe", "--always", "--dirty", "--abbrev=12"]
-    of_this_checkout = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    try:
-        done = subprocess.run(command, cwd=ROOT, env=of_this_checkout, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return done.stdout.strip()
-
-
-def processor() -> str:
-    """The processor's name and the instruction set that PyTorch uses: others round differently."""
-    try:
-        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:
-        found = None  # no Linux
-    name = found[1].strip() if found else platform.processor() or platform.machine()
-    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"

@@ -2,15 +2,17 @@
 
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
-from common import checkpoint, distributed
+from common import distributed
 from common.cli import UserError
-from common.console import print_line
+from common.console import print_line, quoted
+from common.resume import changes
 from common.runs import Run
 
 STOP = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -36,13 +38,31 @@ class Saver:
         self._description, self._learners, self._progress = description, learners, progress
         self._started = self._last = time.monotonic()
         self._stop = self._save_now = 0
-        if run.saved:
-            for name, learner in learners.items():
-                learner.load_state_dict(run.saved[name])
-            vars(progress).update(run.saved["progress"])
-            self._started -= run.saved["clock"]["seconds"]
-        if run.config.get("resumed"):
-            run.take_over()
+        self._is_trained = False
+        try:
+            if run.saved:
+                self._restore(run.saved)
+            if run.config.get("resumed"):
+                run.take_over()
+        except BaseException:
+            run.close()
+            raise
+
+    def _restore(self, saved: dict) -> None:
+        """Load a checkpoint; UserError, before anything on the disk is changed, if it is not this training's."""
+        if changed := changes(saved, self._description):
+            raise UserError(f"{self._run.checkpoint}: does not fit this training: {', '.join(changed)}")
+        try:
+            for name, learner in self._learners.items():
+                learner.load_state_dict(saved[name])
+            if saved["progress"].keys() != vars(self._progress).keys():
+                raise ValueError(f"progress holds {', '.join(saved['progress'])}")
+            vars(self._progress).update(saved["progress"])
+            self._started -= saved["clock"]["seconds"]
+        except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            raise UserError(
+                f"{self._run.checkpoint}: does not fit this training ({' '.join(str(error).split())})"
+            ) from None
 
     def seconds(self) -> float:
         """Seconds of training so far, those before a stop included."""
@@ -60,15 +80,20 @@ class Saver:
         if hasattr(signal, "SIGUSR1"):
             handlers[signal.SIGUSR1] = self._on_save
         ignored = [number for number in handlers if signal.getsignal(number) is signal.SIG_IGN]  # SIGHUP by nohup
-        self._before = {number: signal.signal(number, handlers[number]) for number in handlers.keys() - ignored}
+        self._before = {}
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
+            self._before = {number: signal.signal(number, handlers[number]) for number in handlers.keys() - ignored}
         return self
 
     def __exit__(self, *_) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        self._run.close()
 
     def _on_stop(self, number: int, _frame) -> None:
         self._stop = number
+        if self._is_trained:  # all is saved, only the test at the end is missing
+            self._end(number, saved=True)
 
     def _on_save(self, _number: int, _frame) -> None:
         self._save_now = 1
@@ -80,21 +105,25 @@ class Saver:
             saved = self._save()
             self._save_now = 0
             if stop:
-                how = f"go on with: --resume {self._run.folder}" if saved else "the last checkpoint stays"
-                print_line(f"stopped by {signal.Signals(stop).name}; {how}")
-                sys.exit(128 + stop)
+                self._end(stop, saved)
+
+    def _end(self, number: int, saved: bool) -> None:
+        how = f"go on with: --resume {quoted(self._run.folder)}" if saved else "the last checkpoint stays"
+        print_line(f"stopped by {signal.Signals(number).name}; {how}")
+        sys.exit(128 + number)
 
     def at_end(self) -> None:
-        """Save the finished training; UserError if that fails."""
+        """Save the finished training; UserError if that fails. What follows may be interrupted at any time."""
         if not self._save():
             raise UserError(
                 f"{self._run.checkpoint}: the last checkpoint could not be saved; "
-                f"make room, then: --resume {self._run.folder}",
+                f"make room, then: --resume {quoted(self._run.folder)}",
                 status=1,
             )
+        self._is_trained = True
 
     def _content(self) -> dict:
-        clock = {"seconds": self.seconds(), "metrics_length": self._run.metrics_length}
+        clock = {"seconds": self.seconds()}
         states = {name: learner.state_dict() for name, learner in self._learners.items()}
         return {**self._description, **states, "progress": vars(self._progress), "clock": clock}
 
@@ -102,12 +131,12 @@ class Saver:
         self._last = time.monotonic()
         if not distributed.IS_MAIN:
             return True
-        tensors = list(_tensors(self._content()))
+        content = self._content()
+        tensors = list(_tensors(content))
         if not all(tensor.isfinite().all() for tensor in tensors):
             raise UserError("a weight is no longer finite; the last good checkpoint is kept", status=1)
         try:
-            self._run.flush()  # first, so that the checkpoint knows how long metrics.jsonl is
-            checkpoint.save(self._run.checkpoint, self._run.kind, self._content())
+            self._run.save(content)
         except OSError as error:
             megabytes = max(sum(tensor.nbytes for tensor in tensors) / 1e6, 0.1)
             print_line(

@@ -37,8 +37,13 @@ YARDSTICK = "nn.LSTM"
 class FourProducts(LSTM):
     """The loop as the equations are written: each gate's own products with x(t) and h(t−1)."""
 
-    def __init__(self, *sizes: int):
-        super().__init__(*sizes, plain=True)
+    def read(self, x: torch.Tensor, state=None) -> tuple[torch.Tensor, torch.Tensor]:
+        h = c = x.new_zeros(len(x), self.hidden_dim)
+        for x_t in x.unbind(1):
+            i, f, g, o = self.gates(x_t, h)
+            c = g * i + c * f
+            h = torch.tanh(c) * o
+        return h, c
 
     def gates(self, x_t: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, ...]:
         W_ix, W_fx, W_gx, W_ox = self.weight_ih.chunk(4)

@@ -1,7 +1,7 @@
 """How far does a trained network remember? Its accuracy on fresh palindromes of any length.
 
-    python part1/evaluate.py outputs/part1/MY-RUN
-    python part1/evaluate.py outputs/part1/MY-RUN --lengths 10 1000 100000 --seed 7
+    python part1/evaluate.py
+    python part1/evaluate.py --run outputs/part1/MY-RUN --lengths 10 1000 100000 --seed 7
 
 Prints a table and writes nothing. The palindromes were never trained on: they are held out from a curriculum, and of a
 run by epochs those of its own length that it trained on are left out. 10,000 palindromes up to length 1,000, then 1,000
@@ -17,14 +17,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import cli
 from common.files import read_json
 from part1.memory import LENGTHS, accuracy_at_lengths, training_digits
-from part1.networks import load_network
+from part1.networks import find_network, load_network
 from part1.palindromes import MAX_INPUT_LENGTH, MIN_HELD_OUT_LENGTH
 
 
 def evaluate(args: argparse.Namespace) -> dict[str, float]:
     """Print the table of one run; returns it, length → accuracy."""
-    network = load_network(args.run).to(args.device)
-    config = read_json(args.run / "config.json")
+    source = find_network(args.run)
+    network = load_network(source).to(args.device)
+    config = read_json((source if source.is_dir() else source.parent) / "config.json")
     trained_on = training_digits(config["arguments"]) if config.get("script") == "part1/train.py" else None
     return accuracy_at_lengths(network, network.encoding, args.lengths, args.seed, trained_on)
 
@@ -32,7 +33,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add, length = parser.add_argument, cli.int_between(MIN_HELD_OUT_LENGTH, MAX_INPUT_LENGTH)
-    add("run", type=Path, metavar="RUN", help="the folder of a run of part1/train.py or part1/train_curriculum.py")
+    add("--run", type=Path, help=cli.RUN)
     add("--lengths", nargs="+", type=length, default=list(LENGTHS), help="input lengths, in digits")
     cli.add_seed_and_device(parser)
     return parser.parse_args(argv)

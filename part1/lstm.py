@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from part1.through_time import ThroughTime
+from common.checks import check_input
+from part1.through_time import ThroughTime, needs_plain_operations
 
 
 class LSTM(nn.Module):
@@ -19,24 +20,23 @@ class LSTM(nn.Module):
         logits = W_p h(T) + b_p
 
     The four gates lie stacked in PyTorch's order i, f, g, o, so that weights copy to and from `nn.LSTM` row for row
-    (its two biases add up to the one here):
+    (its two biases add up to the one here; `part1.networks.to_torch` does it):
 
         weight_ih = [W_ix; W_fx; W_gx; W_ox]   (4·hidden, input)
         weight_hh = [W_ih; W_fh; W_gh; W_oh]   (4·hidden, hidden)
         bias      = [b_i; b_f; b_g; b_o]       (4·hidden,)
 
-    Shapes: x (batch, time, input_dim) → logits (batch, output_dim). Without gradients no step is kept: memory does not
-    grow with time.
+    Shapes: x (batch, time, input_dim) → logits (batch, output_dim); ValueError for others. Without gradients no step is
+    kept: memory does not grow with time. `read` takes and gives (h, c), so that a sequence can be read in pieces.
 
-    `plain=True` computes h(T) in the loop written out here, its gradients by autograd. Without it, `ThroughTime`
-    computes the same but for rounding, faster, its gradients derived by hand. The plain loop also serves under
-    autocast, and it alone has gradients of gradients.
+    `plain=True` computes h(T) in the loop written out below, its gradients by autograd. Without it, `ThroughTime`
+    computes the same but for rounding, faster, its gradients derived by hand. Under autocast, and while PyTorch traces
+    or transforms the network (torch.compile, torch.export, torch.func), the plain loop serves in any case.
     """
 
     def __init__(self, input_dim: int, hidden_dim: int, output_dim: int, plain: bool = False):
         super().__init__()
-        self.hidden_dim = hidden_dim
-        self.plain = plain
+        self.input_dim, self.hidden_dim, self.plain = input_dim, hidden_dim, plain
         self.weight_ih = nn.Parameter(torch.empty(4 * hidden_dim, input_dim))
         self.weight_hh = nn.Parameter(torch.empty(4 * hidden_dim, hidden_dim))
         self.bias = nn.Parameter(torch.empty(4 * hidden_dim))
@@ -66,26 +66,47 @@ class LSTM(nn.Module):
             nn.init.orthogonal_(weight)
         self.fc.reset_parameters()
 
+    def extra_repr(self) -> str:
+        return f"input_dim={self.input_dim}, hidden_dim={self.hidden_dim}" + (", plain=True" if self.plain else "")
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.plain or torch.is_autocast_enabled(x.device.type):
-            return self.fc(self.loop(x))
-        return self.fc(ThroughTime.apply(torch.is_grad_enabled(), x, self.weight_ih, self.weight_hh, self.bias))
+        h, _ = self.read(x)
+        return self.fc(h)
 
-    def loop(self, x: torch.Tensor) -> torch.Tensor:
-        """x(1) … x(T) → h(T), step by step."""
-        h = c = x.new_zeros(len(x), self.hidden_dim)
-        for x_t in x.unbind(1):
-            h, c = self.step(x_t, h, c)
-        return h
+    def read(
+        self, x: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """x(1) … x(T) → h(T), c(T), each (batch, hidden); given as `state`, the next piece is read on from there."""
+        check_input("x", x, ("batch", "time", self.input_dim), self.weight_ih)
+        h, c = state or (x.new_zeros(x.shape[0], self.hidden_dim),) * 2
+        weights = self.weight_ih, self.weight_hh, self.bias
+        if self.plain or needs_plain_operations(x):
+            return loop(x, h, c, *weights)
+        return ThroughTime.apply(torch.is_grad_enabled(), loop, x, h, c, *weights)
 
-    def step(self, x_t: torch.Tensor, h: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step of the equations: x(t), h(t−1), c(t−1) → h(t), c(t)."""
-        i, f, g, o = self.gates(x_t, h)
-        c = g * i + c * f
-        h = torch.tanh(c) * o
-        return h, c
 
-    def gates(self, x_t: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """x(t), h(t−1) → i(t), f(t), g(t), o(t)."""
-        a_i, a_f, a_g, a_o = (F.linear(x_t, self.weight_ih, self.bias) + F.linear(h, self.weight_hh)).chunk(4, dim=1)
-        return torch.sigmoid(a_i), torch.sigmoid(a_f), torch.tanh(a_g), torch.sigmoid(a_o)
+def loop(
+    x: torch.Tensor, h: torch.Tensor, c: torch.Tensor, *weights: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """x(1) … x(T), h(0), c(0) → h(T), c(T), step by step. The weights are weight_ih, weight_hh and bias."""
+    for x_t in x.unbind(1):
+        h, c = step(x_t, h, c, *weights)
+    return h, c
+
+
+def step(
+    x_t: torch.Tensor, h: torch.Tensor, c: torch.Tensor, *weights: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One step of the equations: x(t), h(t−1), c(t−1) → h(t), c(t)."""
+    i, f, g, o = gates(x_t, h, *weights)
+    c = g * i + c * f
+    h = torch.tanh(c) * o
+    return h, c
+
+
+def gates(
+    x_t: torch.Tensor, h: torch.Tensor, weight_ih: torch.Tensor, weight_hh: torch.Tensor, bias: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """x(t), h(t−1) → i(t), f(t), g(t), o(t), each (batch, hidden)."""
+    a_i, a_f, a_g, a_o = (F.linear(x_t, weight_ih, bias) + F.linear(h, weight_hh)).chunk(4, dim=1)
+    return torch.sigmoid(a_i), torch.sigmoid(a_f), torch.tanh(a_g), torch.sigmoid(a_o)

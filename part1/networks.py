@@ -7,10 +7,42 @@ from torch import nn
 
 from common import checkpoint
 from common.cli import UserError
+from common.runs import PRETRAINED, find_run
 from part1.lstm import LSTM
 from part1.rnn import VanillaRNN
 
 KIND = "palindrome network"  # of a checkpoint
+
+
+@torch.no_grad()
+def to_torch(network: LSTM | VanillaRNN) -> nn.LSTM | nn.RNN:
+    """PyTorch's own layer with the network's weights, row for row; of its two biases the second is zero.
+
+    It reads x (batch, time, input_dim); `network.fc` then reads its last output.
+    """
+    kind = {LSTM: nn.LSTM, VanillaRNN: nn.RNN}[type(network)]
+    options = {"dtype": network.bias.dtype, "device": network.bias.device}
+    core = kind(network.input_dim, network.hidden_dim, batch_first=True, **options)
+    core.weight_ih_l0.copy_(network.weight_ih)
+    core.weight_hh_l0.copy_(network.weight_hh)
+    core.bias_ih_l0.copy_(network.bias)
+    core.bias_hh_l0.zero_()
+    return core
+
+
+@torch.no_grad()
+def copy_from_torch(network: LSTM | VanillaRNN, core: nn.LSTM | nn.RNN) -> None:
+    """Copy the weights of PyTorch's own layer into the network; ValueError if the network cannot hold them.
+
+    That is so unless the layer is of its kind and size, has one layer and one direction, and tanh as nn.RNN's default.
+    """
+    expected = to_torch(network)
+    shapes = [{name: value.shape for name, value in layer.state_dict().items()} for layer in (core, expected)]
+    if type(core) is not type(expected) or core.mode != expected.mode or shapes[0] != shapes[1]:
+        raise ValueError(f"a {network} cannot hold the weights of {core}; expected {expected}")
+    network.weight_ih.copy_(core.weight_ih_l0)
+    network.weight_hh.copy_(core.weight_hh_l0)
+    network.bias.copy_(core.bias_ih_l0 + core.bias_hh_l0)
 
 
 class TorchLSTM(nn.Module):
@@ -22,20 +54,23 @@ class TorchLSTM(nn.Module):
         self.lstm = nn.LSTM(input_dim, hidden_dim, batch_first=True)
         self.fc = nn.Linear(hidden_dim, output_dim)
 
-    @torch.no_grad()
     def reset_parameters(self, length: int = 10) -> None:
-        """Initialise as `LSTM` does, its weights copied row for row; of `nn.LSTM`'s two biases the second is zero."""
+        """Initialise as `LSTM` does."""
         ours = LSTM(self.lstm.input_size, self.hidden_dim, self.fc.out_features)
         ours.reset_parameters(length)
-        self.lstm.weight_ih_l0.copy_(ours.weight_ih)
-        self.lstm.weight_hh_l0.copy_(ours.weight_hh)
-        self.lstm.bias_ih_l0.copy_(ours.bias)
-        self.lstm.bias_hh_l0.zero_()
+        self.lstm.load_state_dict(to_torch(ours).state_dict())
         self.fc.load_state_dict(ours.fc.state_dict())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        _, (h, _) = self.lstm(x)
-        return self.fc(h[-1])
+        h, _ = self.read(x)
+        return self.fc(h)
+
+    def read(
+        self, x: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `LSTM.read`."""
+        _, (h, c) = self.lstm(x, state and tuple(part.unsqueeze(0) for part in state))
+        return h.squeeze(0), c.squeeze(0)
 
 
 NETWORKS = {"lstm": LSTM, "rnn": VanillaRNN, "torch_lstm": TorchLSTM}
@@ -74,6 +109,12 @@ def build(model: str, sizes: dict[str, int], init: str, length: int, seed: int, 
     network = NETWORKS[model](**sizes, **({"plain": True} if plain else {}))
     initialise(network, init, length)
     return network
+
+
+def find_network(named: Path | None) -> Path:
+    """The run or checkpoint whose network to use: the one that is named, else the newest finished run of part1's train
+    scripts under outputs/, else the pretrained LSTM."""
+    return find_run(named, ["part1/train.py", "part1/train_curriculum.py"], PRETRAINED / "lstm")
 
 
 def load_network(path: Path | str) -> nn.Module:

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from common.checks import check_input
+
 
 class VanillaRNN(nn.Module):
     """Reads a sequence x(1) … x(T) and answers once, from the last state h(T).
@@ -12,14 +14,15 @@ class VanillaRNN(nn.Module):
         logits = W_p h(T) + b_p
 
     weight_ih is W_hx (hidden, input), weight_hh is W_hh (hidden, hidden), bias is b_h (hidden,); they copy to and from
-    `nn.RNN` as they are.
+    `nn.RNN` as they are (`part1.networks.to_torch` does it).
 
-    Shapes: x (batch, time, input_dim) → logits (batch, output_dim). Without gradients no step is kept.
+    Shapes: x (batch, time, input_dim) → logits (batch, output_dim); ValueError for others. Without gradients no step is
+    kept. `read` takes and gives h, so that a sequence can be read in pieces.
     """
 
     def __init__(self, input_dim: int, hidden_dim: int, output_dim: int):
         super().__init__()
-        self.hidden_dim = hidden_dim
+        self.input_dim, self.hidden_dim = input_dim, hidden_dim
         self.weight_ih = nn.Parameter(torch.empty(hidden_dim, input_dim))
         self.weight_hh = nn.Parameter(torch.empty(hidden_dim, hidden_dim))
         self.bias = nn.Parameter(torch.empty(hidden_dim))
@@ -39,8 +42,17 @@ class VanillaRNN(nn.Module):
         self.bias.uniform_(-1, 1)
         self.fc.reset_parameters()
 
+    def extra_repr(self) -> str:
+        return f"input_dim={self.input_dim}, hidden_dim={self.hidden_dim}"
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h = x.new_zeros(len(x), self.hidden_dim)
+        (h,) = self.read(x)
+        return self.fc(h)
+
+    def read(self, x: torch.Tensor, state: tuple[torch.Tensor] | None = None) -> tuple[torch.Tensor]:
+        """x(1) … x(T) → (h(T),), (batch, hidden); given it as `state`, the next piece is read on from there."""
+        check_input("x", x, ("batch", "time", self.input_dim), self.weight_ih)
+        (h,) = state or (x.new_zeros(x.shape[0], self.hidden_dim),)
         for x_t in x.unbind(1):
             h = torch.tanh(F.linear(x_t, self.weight_ih, self.bias) + F.linear(h, self.weight_hh))
-        return self.fc(h)
+        return (h,)

@@ -1,7 +1,7 @@
 """How does it remember? The gates and the memory of a trained LSTM on one palindrome, as a picture.
 
-    python part1/show_gates.py --run outputs/part1/MY-RUN
-    python part1/show_gates.py --run outputs/part1/MY-RUN --digits 7 3 1 1 3
+    python part1/show_gates.py
+    python part1/show_gates.py --digits 7 3 1 1 3
     python part1/show_gates.py --run outputs/part1/MY-RUN --input_length 1000
 
 Writes gates.png. From top to bottom: the digits; over time, input gate i, forget gate f, output gate o and memory c of
@@ -22,14 +22,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import torch
 import torch.nn.functional as F
-from matplotlib.ticker import MaxNLocator
 
 from common import cli, seeds
 from common.cli import UserError
-from common.figures import STYLES, new_figure, plain_axes, save_figure
-from common.runs import Run, newest
-from part1.lstm import LSTM
-from part1.networks import load_network
+from common.figures import STYLES, integer_ticks, new_figure, plain_axes, save_figure
+from common.runs import Run
+from part1.lstm import LSTM, gates, step
+from part1.networks import find_network, load_network
 from part1.palindromes import MAX_INPUT_LENGTH, NUM_CLASSES, draw_palindromes, encode
 
 UNITS = 8  # shown
@@ -42,12 +41,13 @@ FIRST = 20  # digits that the left half of a picture of a long palindrome shows
 def trace(network: LSTM, digits: torch.Tensor, steps: list[int] | None = None) -> dict[str, torch.Tensor]:
     """i, f, o, c, h at each of the steps 1 … T (or at those asked for): name → (steps, n, hidden), digits (n, T)."""
     h = c = torch.zeros(len(digits), network.hidden_dim, device=digits.device)
+    weights = network.weight_ih, network.weight_hh, network.bias
     kept = {name: [] for name in "ifoch"}
     wanted = set(steps or range(1, digits.shape[1] + 1))
     for t in range(1, digits.shape[1] + 1):
         x_t = encode(digits[:, t - 1 : t], network.encoding)[:, 0]
-        i, f, _, o = network.gates(x_t, h)
-        h, c = network.step(x_t, h, c)
+        i, f, _, o = gates(x_t, h, *weights)
+        h, c = step(x_t, h, c, *weights)
         if t in wanted:
             for name, value in zip("ifoch", (i, f, o, c, h), strict=True):
                 kept[name].append(value)
@@ -77,9 +77,7 @@ def read_linearly(c: torch.Tensor, first: torch.Tensor) -> float:
 
 def show_gates(args: argparse.Namespace) -> Path:
     """Draw the picture; returns its folder."""
-    source = args.run or newest("part1/train.py", "part1/train_curriculum.py", finished=True)
-    if source is None:
-        raise UserError("outputs/ holds no finished run of part1/train.py; make one, or name its folder")
+    source = find_network(args.run)
     network = load_network(source).to(args.device)
     if not isinstance(network, LSTM):
         raise UserError(f"{source}: its network is no LSTM by hand, so it has no gates to show")
@@ -106,7 +104,7 @@ def show_gates(args: argparse.Namespace) -> Path:
     draw_picture(digits[0], traces, names, steps, readings, surely.numpy(), run.folder)
     run.finish(
         {
-            "run": str(source),
+            "network": str(source),
             "digits": digits[0].tolist(),
             "answer": answers[-1].argmax().item(),
             "units": units.tolist(),
@@ -151,7 +149,7 @@ def draw_picture(digits, traces, names, steps, readings, surely, folder: Path) -
         curve.set_xlabel("step t")
         for axes in panels[1:, column]:
             axes.set_xlim(0.5, span + 0.5)
-            axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+            integer_ticks(axes.xaxis)
             axes.tick_params(labelbottom=axes is curve)
         plain_axes(memory)
         plain_axes(curve)
@@ -180,7 +178,7 @@ def draw_digits(axes, digits: list[int], title: str) -> None:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
-    add("--run", type=Path, help="a run's folder; if not given, the newest finished one's")
+    add("--run", type=Path, help=cli.RUN)
     add("--digits", type=cli.int_between(0, 9), nargs="+", help="what it reads; if not given, a palindrome is drawn")
     add("--input_length", type=cli.int_between(4, MAX_INPUT_LENGTH), default=10, help="its length, if it is drawn")
     cli.add_shared_flags(parser)

@@ -20,8 +20,6 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from matplotlib.lines import Line2D
-
 from common import cli
 from common.figures import STYLES, new_figure, plain_axes, save_figure
 from common.files import read_json, write_csv, write_whole
@@ -148,12 +146,15 @@ def draw_curves(runs: list[FinishedRun], path: Path) -> None:
     lengths = sorted({run.arguments["input_length"] for run in runs})
     figure = new_figure(9, 4.8)
     panels = figure.subplots(2, len(lengths), sharex="col", sharey="row", squeeze=False)
+    lines = {}
+    lines = {}
     for run in runs:
         metrics = read_metrics(run.folder)
         column = panels[:, lengths.index(run.arguments["input_length"])]
         for axes, key in zip(column, ("validation_loss", "validation_accuracy"), strict=True):
             epochs = [row["epoch"] for row in metrics]
-            axes.plot(epochs, [row[key] for row in metrics], linewidth=0.9, **STYLE_OF[run.name])
+            y = [row[key] for row in metrics]
+            (lines[NETWORKS[run.name].label],) = axes.plot(epochs, y, linewidth=0.9, **STYLE_OF[run.name])
     for axes, length in zip(panels[0], lengths, strict=True):
         axes.set_title(f"T = {length}", fontsize=10)
     for axes in panels[1]:
@@ -163,9 +164,7 @@ def draw_curves(runs: list[FinishedRun], path: Path) -> None:
         plain_axes(axes)
     panels[0, 0].set_ylabel("validation loss (nats)")
     panels[1, 0].set_ylabel("validation accuracy")
-    names = dict.fromkeys(run.name for run in runs)
-    handles = [Line2D([], [], label=NETWORKS[name].label, **STYLE_OF[name]) for name in names]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     save_figure(figure, path)
 
 

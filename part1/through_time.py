@@ -4,16 +4,16 @@ import math
 import weakref
 
 import torch
-from torch.autograd.function import once_differentiable
 
 sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (∂, y) → ∂ ⊙ y(1 − y)
 tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (∂, y) → ∂ ⊙ (1 − y²)
 
 
 class ThroughTime(torch.autograd.Function):
-    """x(1) … x(T), weight_ih, weight_hh, bias → h(T), and back: backpropagation through time (Werbos 1990) by hand.
+    """x(1) … x(T), h(0), c(0), weight_ih, weight_hh, bias → h(T), c(T), and back: backpropagation through time (Werbos
+    1990) by hand.
 
-    ∂ stands for the derivative of the loss. ∂h(T) is given and ∂c = 0; then, from t = T down to 1:
+    ∂ stands for the derivative of the loss. ∂h(T) and ∂c(T) = ∂c are given; then, from t = T down to 1:
 
         ∂o = ∂h(t) ⊙ tanh c(t)
         ∂c(t) = ∂c + ∂h(t) ⊙ o ⊙ (1 − tanh² c(t))
@@ -34,12 +34,14 @@ class ThroughTime(torch.autograd.Function):
     - g2, c2(t−1) and i lie side by side, so that ∂i, ∂f and ∂g are one product with ∂c2.
     - ∂W is summed over CHUNK steps at a time, while they are in the cache; ∂x is computed only if it is asked for.
     - All that is kept for backward lies in one buffer, and the buffer serves again for the next sequence.
+
+    Gradients of gradients, and gradients of many losses at once, are those of the plain `loop`, computed anew.
     """
 
     CHUNK = 8  # steps
 
     @staticmethod
-    def forward(ctx, grad_enabled, x, weight_ih, weight_hh, bias):
+    def forward(ctx, grad_enabled, loop, x, h_0, c_0, weight_ih, weight_hh, bias):
         batch, time, hidden = *x.shape[:2], weight_hh.shape[1]
         keep = grad_enabled and any(ctx.needs_input_grad)  # every step; else each is written over the one before
         W = torch.cat([weight_hh, weight_ih, bias.unsqueeze(1)], dim=1)
@@ -48,7 +50,8 @@ class ThroughTime(torch.autograd.Function):
         kept = borrow(x, (time + 1 if keep else 1, sum(rows), batch))
         G, C, Y, U, Z = kept.split(rows, dim=1)
         H, X = Z[:, :hidden], Z[:, hidden:-1]
-        C[0] = H[0] = 0
+        H[0] = h_0.T
+        torch.mul(c_0.T, 2, out=C[0])
         Z[:, -1] = 1
         if keep:
             X[:time] = x.permute(1, 2, 0)
@@ -68,13 +71,16 @@ class ThroughTime(torch.autograd.Function):
             torch.add(minus_1, torch.sigmoid(c2[t + 1], out=u[t]), alpha=2, out=u[t])
             torch.mul(u[t], o[t], out=h[t + 1])
         if keep:
-            ctx.save_for_backward(kept, weight_ih, weight_hh)
-        return H[-1].T.clone()
+            ctx.loop = loop
+            ctx.save_for_backward(kept, x, h_0, c_0, weight_ih, weight_hh, bias)
+        return H[-1].T.clone(memory_format=torch.contiguous_format), (C[-1].T / 2).contiguous()
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx, dh):
-        kept, weight_ih, weight_hh = ctx.saved_tensors
+    def backward(ctx, dh, dc):
+        kept, *inputs = ctx.saved_tensors
+        _, _, _, weight_ih, weight_hh, _ = inputs
+        if torch.is_grad_enabled() or needs_plain_operations(dh):
+            return None, None, *gradients_of_loop(ctx.loop, inputs, ctx.needs_input_grad[2:], (dh, dc))
         time, batch, hidden, input_dim = len(kept) - 1, kept.shape[2], *weight_hh.shape[1:], weight_ih.shape[1]
         W = torch.cat([weight_hh, weight_ih], dim=1)
         W[2 * hidden : 3 * hidden] *= 8
@@ -87,9 +93,9 @@ class ThroughTime(torch.autograd.Function):
         d_ifg = deltas[:, : 3 * hidden].unflatten(1, (3, hidden)).unbind()
         d_o = deltas[:, 3 * hidden :].unbind()
         dh = dh.T.clone(memory_format=torch.contiguous_format)
-        dc2, through_h = torch.zeros_like(dh), torch.empty_like(dh)
+        dc2, through_h = (dc.T / 2).contiguous(), torch.empty_like(dh)
         dW = W.new_zeros(4 * hidden, W.shape[1] + 1)
-        dx = kept.new_empty(time, input_dim, batch) if ctx.needs_input_grad[1] else None
+        dx = kept.new_empty(time, input_dim, batch) if ctx.needs_input_grad[2] else None
         for end in range(time, 0, -ThroughTime.CHUNK):
             start = max(end - ThroughTime.CHUNK, 0)
             for t in range(end - 1, start - 1, -1):
@@ -105,8 +111,31 @@ class ThroughTime(torch.autograd.Function):
                     torch.mm(W_x.T, deltas[k], out=dx[t])
             dW.addbmm_(deltas[: end - start], Z[start:end].transpose(1, 2))
         dW[2 * hidden : 3 * hidden] *= 8
-        dW_h, dW_x, db = dW.split([hidden, input_dim, 1], dim=1)
-        return None, None if dx is None else dx.permute(2, 0, 1), dW_x, dW_h, db.squeeze(1)
+        dW_h, dW_x, db = (part.contiguous() for part in dW.split([hidden, input_dim, 1], dim=1))
+        dx = None if dx is None else dx.permute(2, 0, 1).contiguous()
+        return None, None, dx, dh.T.contiguous(), (dc2.T * 2).contiguous(), dW_x, dW_h, db.squeeze(1)
+
+
+def needs_plain_operations(x: torch.Tensor) -> bool:
+    """Whether PyTorch watches or changes each operation on x: traced, compiled, exported, transformed, autocast."""
+    return (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
+        or torch._C._are_functorch_transforms_active()  # as torch.autograd.Function itself asks
+        or torch.is_autocast_enabled(x.device.type)
+        or type(x) not in (torch.Tensor, torch.nn.Parameter)
+        or not torch._C._has_storage(x)  # batched gradients
+    )
+
+
+def gradients_of_loop(loop, inputs: list[torch.Tensor], needed: tuple[bool, ...], d_outputs: tuple) -> list:
+    """The gradients of the inputs that need one, by autograd through `loop`, able to be differentiated again."""
+    with torch.enable_grad():
+        outputs = loop(*inputs)
+    differentiated = [tensor for tensor, is_needed in zip(inputs, needed, strict=True) if is_needed]
+    create_graph = torch.is_grad_enabled()
+    found = iter(torch.autograd.grad(outputs, differentiated, d_outputs, create_graph=create_graph, allow_unused=True))
+    return [next(found) if is_needed else None for is_needed in needed]
 
 
 SPARE = []  # the buffer last used, if no graph needs it any more
@@ -117,9 +146,9 @@ def borrow(like: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 
     Fresh memory costs page faults, for long sequences more than the arithmetic. (CUDA's allocator does this by itself.)
     """
-    if like.device.type != "cpu":
-        return like.new_empty(shape)
     size = math.prod(shape) * like.element_size()
+    if like.device.type != "cpu" or size == 0:
+        return like.new_empty(shape)
     buffer = SPARE.pop() if SPARE else torch.empty(0, dtype=torch.uint8)
     if len(buffer) < size:
         buffer = torch.empty(size, dtype=torch.uint8)

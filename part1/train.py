@@ -68,7 +68,11 @@ class Progress:
 
 def train(args: argparse.Namespace) -> Path:
     """One training run; returns its folder."""
-    device = distributed.join(args.device, args.deterministic)
+    with distributed.joined(args.device, args.threads, args.deterministic) as device:
+        return train_on(device, args)
+
+
+def train_on(device: torch.device, args: argparse.Namespace) -> Path:
     dataset = draw_dataset(args.input_length, args.data_size, args.seed)
     parts = split(len(dataset), args.portion_train)
     (inputs, targets), validation, _ = ([t.to(device) for t in dataset[part]] for part in parts)
@@ -81,7 +85,6 @@ def train(args: argparse.Namespace) -> Path:
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=100, gamma=0.1)
     # Resumed after an epoch's last batch, the schedule is stepped before the optimiser is, in this process.
     warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16")
 
     progress, means = Progress(), RunningMeans("loss", "accuracy", "gradient_norm", device=device)
     run = open_run(args, SCRIPT, f"part1/{args.model}-T{args.input_length}-seed{args.seed}", KIND)
@@ -94,8 +97,7 @@ def train(args: argparse.Namespace) -> Path:
             order = torch.randperm(len(inputs), generator=seeds.generator(args.seed, "order", progress.epoch))
             for batch in order.to(device).split(args.batch_size * args.processes)[progress.batch :]:
                 index = distributed.my_part(batch)
-                with autocast:
-                    logits = network(encode(inputs[index], args.encoding)).float()
+                logits = network(encode(inputs[index], args.encoding))
                 scale = args.processes / len(batch)  # so that the mean over processes is the mean over the batch
                 loss = F.cross_entropy(logits, targets[index], reduction="sum") * scale
                 accuracy = (logits.argmax(1) == targets[index]).sum() * scale
@@ -117,10 +119,8 @@ def train(args: argparse.Namespace) -> Path:
             progress.end_epoch(network, loss, accuracy)
             bar.update()
         saver.at_end()
-
-    network.load_state_dict(progress.best)
-    finish(run, args, dataset, network, progress, saver.seconds())
-    distributed.leave()
+        network.load_state_dict(progress.best)
+        finish(run, args, dataset, network, progress, saver.seconds())
     return run.folder
 
 

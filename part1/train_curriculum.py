@@ -97,13 +97,16 @@ class Progress:
 
 def train(args: argparse.Namespace) -> Path:
     """One training run by curriculum; returns its folder."""
-    device = distributed.join(args.device, args.deterministic)
+    with distributed.joined(args.device, args.threads, args.deterministic) as device:
+        return train_on(device, args)
+
+
+def train_on(device: torch.device, args: argparse.Namespace) -> Path:
     sizes = {"input_dim": ENCODINGS[args.encoding], "hidden_dim": args.num_hidden, "output_dim": NUM_CLASSES}
     # The curriculum starts short, and so must the memory: weights initialised for its end spoil its beginning.
     first_length = min(FIRST_LENGTH, args.input_length)
     network = build(args.model, sizes, args.init, first_length, args.seed, args.plain).to(device)
     optimizer = torch.optim.RMSprop(network.parameters(), lr=args.learning_rate, alpha=0.99, weight_decay=WEIGHT_DECAY)
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16")
     batch_size = args.batch_size * args.processes
     batches = max(1, args.data_size // batch_size)  # one, where torchrun's processes make it larger than the data
 
@@ -127,8 +130,7 @@ def train(args: argparse.Namespace) -> Path:
             digits = digits[distributed.my_part(mixed)].to(device)
 
             inputs, targets = digits[:, :-1], digits[:, -1].long()
-            with autocast:
-                logits = network(encode(inputs, args.encoding)).float()
+            logits = network(encode(inputs, args.encoding))
             loss = F.cross_entropy(logits, targets)
             accuracy = (logits.argmax(1) == targets).float().mean()
             optimizer.zero_grad()
@@ -149,9 +151,7 @@ def train(args: argparse.Namespace) -> Path:
             saver.after_step()
         progress.best = network.state_dict()
         saver.at_end()
-
-    finish(run, args, network, progress, saver.seconds())
-    distributed.leave()
+        finish(run, args, network, progress, saver.seconds())
     return run.folder
 
 

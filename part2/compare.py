@@ -25,11 +25,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
-from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image
 
 from common import cli
-from common.figures import STYLES, bare_axes, new_figure, plain_axes, save_figure, save_picture, tile
+from common.figures import STYLES, bare_axes, log_ticks, new_figure, plain_axes, save_figure, save_picture, tile
 from common.files import write_csv, write_whole
 from common.runs import OUTPUTS, read_metrics
 from common.sweeps import FinishedRun, PlannedRun, finished_runs, markdown_table, run_all
@@ -127,6 +126,7 @@ def draw_quality(rows: list[dict], real: dict[str, float], path: Path) -> None:
             over_time.plot([row["seconds"] / 60 for row in run], y, **style)
     for axes, label in ((over_epochs, "epoch"), (over_time, "minutes of training")):
         axes.set_xscale("log")
+        axes.set_yscale("log")
         axes.set_xlabel(label)
         axes.set_ylabel("Fréchet distance")
         axes.axhline(real["frechet"], color="0.3", linewidth=0.8)
@@ -141,12 +141,10 @@ def draw_quality(rows: list[dict], real: dict[str, float], path: Path) -> None:
     end.axvline(real["frechet"], color="0.3", linewidth=0.8)
     end.tick_params(axis="x", labelsize=8)
     figure.legend(lines.values(), lines.keys(), loc="outside upper left", ncols=4, frameon=False, fontsize=8)
+    end.set_xscale("log")
+    for axis in (over_epochs.xaxis, over_epochs.yaxis, over_time.xaxis, over_time.yaxis, end.xaxis):
+        log_ticks(axis)
     for axes in (over_epochs, over_time, end):
-        (axes.set_xscale if axes is end else axes.set_yscale)("log")
-        for scale in (axes.xaxis,) if axes is end else (axes.xaxis, axes.yaxis):
-            scale.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            scale.set_major_formatter("{x:g}")
-            scale.set_minor_formatter(NullFormatter())
         plain_axes(axes)
     save_figure(figure, path)
 

@@ -1,8 +1,8 @@
 """How good and how varied are a generator's digits? 10,000 of them beside MNIST's, in numbers.
 
-    python part2/evaluate.py --checkpoint outputs/part2/MY-RUN
+    python part2/evaluate.py --run outputs/part2/MY-RUN
 
-Without --checkpoint: the newest finished run of train_gan.py under outputs/, else the pretrained generator. Beside
+Without --run: the newest finished run of train_gan.py under outputs/, else the pretrained generator. Beside
 every figure stands the same one for 10,000 real training images: what a perfect generator would get. Writes a folder
 outputs/part2/evaluate-seedN-TIME with result.json and neighbours.png (some digits, and under each the training images
 nearest to it).
@@ -46,14 +46,14 @@ def draw_neighbours(images: torch.Tensor, training: torch.Tensor, path: Path) ->
 
 def evaluate(args: argparse.Namespace) -> Path:
     """Measure one generator; returns the folder."""
-    source = find_generator(args.checkpoint)
+    source = find_generator(args.run)
     generator = load_generator(source).to(args.device)
     judge = Judge(args.split, args.device)
     run = Run.create(args, "part2/evaluate.py", f"part2/evaluate-seed{args.seed}")
     images = sample(generator, args.seed, SAMPLES)
     real, training = real_images(args.split)
     real, training = real.to(args.device), training.to(args.device)
-    print(f"generator: {source}\n{SAMPLES:,} of its images beside MNIST's {len(real):,} {args.split} images")
+    print(f"{SAMPLES:,} of its images beside MNIST's {len(real):,} {args.split} images")
     figures, of_real = judge(images), real_baseline(judge, training, args.seed)
     print(f"{'':24} {'generated':>10} {'real, from training':>20}")
     for name, value in figures.items():
@@ -63,7 +63,7 @@ def evaluate(args: argparse.Namespace) -> Path:
     print(f"{'nearest training image':24} {near['distance']:10.3f} {near['distance_real']:20.3f}")
     print(f"{'too near to one':24} {near['too_near']:10.3f} {0.01:20.3f}")
     draw_neighbours(images[:SHOWN], training, run.folder / "neighbours.png")
-    run.finish({"checkpoint": str(source), "generated": figures, "real": of_real, "memorised": near})
+    run.finish({"generator": str(source), "generated": figures, "real": of_real, "memorised": near})
     print(f"picture: {run.folder / 'neighbours.png'}")
     return run.folder
 
@@ -71,7 +71,7 @@ def evaluate(args: argparse.Namespace) -> Path:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
-    add("--checkpoint", type=Path, help="a run's folder or checkpoint; if not given, the newest run's")
+    add("--run", type=Path, help=cli.RUN)
     add("--split", choices=SPLITS, default="test", help="real images to compare with; validation: to choose settings")
     cli.add_shared_flags(parser)
     return parser.parse_args(argv)

@@ -1,9 +1,9 @@
 """A page that runs the generator in a browser: drag between two or three digits and see what lies between them.
 
     python part2/explore.py                                              the newest run's generator
-    python part2/explore.py --checkpoint outputs/pretrained/generator    the one that comes with the project
+    python part2/explore.py --run outputs/pretrained/generator    the one that comes with the project
 
-Without --checkpoint: the newest finished run of train_gan.py under outputs/, else the pretrained generator. Writes a
+Without --run: the newest finished run of train_gan.py under outputs/, else the pretrained generator. Writes a
 folder outputs/part2/explore-seedN-TIME with explore.html, one file of 9 MB that needs neither a server nor a network,
 and result.json. The dragged point stands for
 
@@ -75,7 +75,7 @@ def build_page(generator: Generator, classifier: Classifier, ends: dict[int, tor
 @torch.no_grad()
 def explore(args: argparse.Namespace) -> Path:
     """Write the page of one generator; returns the folder."""
-    source = find_generator(args.checkpoint)
+    source = find_generator(args.run)
     generator = load_generator(source).to(args.device)
     classifier = load_classifier().to(args.device)
     z, probability = draw_and_read(generator, classifier, args.seed)
@@ -83,7 +83,7 @@ def explore(args: argparse.Namespace) -> Path:
     if len(digits) < 2:
         raise cli.UserError(
             f"{source}: the classifier reads all of {len(z):,} images as a {digits[0]}; "
-            "train it for longer, or name another --checkpoint"
+            "train it for longer, or name another --run"
         )
     ends = {digit: points[:ENDS] for digit, points in find_ends(z, probability, digits).items()}
     page = build_page(generator, classifier, ends)
@@ -91,8 +91,7 @@ def explore(args: argparse.Namespace) -> Path:
     run = Run.create(args, "part2/explore.py", f"part2/explore-seed{args.seed}")
     path = run.folder / "explore.html"
     write_whole(path, page)
-    run.finish({"checkpoint": str(source), "ends": {digit: len(points) for digit, points in ends.items()}})
-    print(f"generator: {source}")
+    run.finish({"generator": str(source), "ends": {digit: len(points) for digit, points in ends.items()}})
     if missing := set(range(10)) - set(digits):
         print(f"it draws none of the digits {', '.join(map(str, sorted(missing)))}; the page leaves them out")
     print(f"page: {path} ({path.stat().st_size / 1e6:.1f} MB); open it in a browser: {path.resolve().as_uri()}")
@@ -101,7 +100,7 @@ def explore(args: argparse.Namespace) -> Path:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
-    parser.add_argument("--checkpoint", type=Path, help="a run's folder or checkpoint; if not given, the newest run's")
+    parser.add_argument("--run", type=Path, help=cli.RUN)
     cli.add_shared_flags(parser)
     return parser.parse_args(argv)
 

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from common import checkpoint
-from common.runs import PRETRAINED, newest
+from common.runs import PRETRAINED, find_run
 from part2.networks import KIND, load_generator
 
 
 def find_generator(named: Path | None) -> Path:
     """The run or checkpoint to sample from: the one that is named, else the newest finished run of train_gan.py under
     outputs/, else the pretrained generator."""
-    return named or newest("part2/train_gan.py", finished=True) or PRETRAINED / "generator"
+    return find_run(named, ["part2/train_gan.py"], PRETRAINED / "generator")
 
 
 def export_generator(source: Path, target: Path) -> None:

@@ -26,6 +26,8 @@ from part2.generators import find_generator
 from part2.networks import load_generator
 from part2.walks import PATHS, draw_and_read, find_ends, path_through, read_middles
 
+MOST_IMAGES = 200  # of a walk, side by side in its picture
+
 
 def draw_walk(images: torch.Tensor, reads: torch.Tensor, probability: torch.Tensor, path: Path) -> None:
     """A row of images, under each the digit that is read and how surely; below, the probabilities all along the walk.
@@ -61,7 +63,7 @@ def draw_walk(images: torch.Tensor, reads: torch.Tensor, probability: torch.Tens
 @torch.no_grad()
 def interpolate(args: argparse.Namespace) -> Path:
     """Draw every walk asked for; returns the folder."""
-    source = find_generator(args.checkpoint)
+    source = find_generator(args.run)
     generator = load_generator(source).to(args.device)
     classifier = load_classifier().to(args.device)
     walks = [args.digits] if args.digits else [[3, 4], [9, 3, 2]]
@@ -74,7 +76,6 @@ def interpolate(args: argparse.Namespace) -> Path:
     alpha, finely = (torch.linspace(0, 1, steps, device=args.device) for steps in (args.steps, 101))
 
     run = Run.create(args, "part2/interpolate.py", f"part2/interpolate-seed{args.seed}")
-    print(f"generator: {source}")
     print(f"{len(z):,} images: {100 * confident:.0f} % are read with confidence ({CONFIDENT:.0%}); as", end=" ")
     print(", ".join(f"{digit} {100 * share:.1f} %" for digit, share in enumerate(shares)))
     results = []
@@ -97,7 +98,7 @@ def interpolate(args: argparse.Namespace) -> Path:
             text = ", ".join(f"{digit} {100 * share:.0f} %" for digit, share in middle.items() if share >= 0.005)
             print(f"    the middle of {args.walks:,} walks {start} → {end} is read as {text}")
         print(f"    picture: {run.folder / name}.png and .gif")
-    run.finish({"checkpoint": str(source), "shares": shares, "confident": confident, "walks": results})
+    run.finish({"generator": str(source), "shares": shares, "confident": confident, "walks": results})
     return run.folder
 
 
@@ -113,11 +114,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--steps", type=cli.int_between(2, 1000), default=11, help="images from one digit to the next, both included")
     add("--mode", choices=PATHS, default="linear", help="straight line, or arc at constant distance from the origin")
     add("--walks", type=cli.int_between(1, 100_000), default=1000, help="walks over which the middles are counted")
-    add("--checkpoint", type=Path, help="a run's folder or checkpoint; if not given, the newest run's")
+    add("--run", type=Path, help=cli.RUN)
     cli.add_shared_flags(parser)
     args = parser.parse_args(argv)
-    if args.digits and len(args.digits) < 2:
-        parser.error("argument --digits: a walk needs two digits or more")
+    if args.digits and not 2 <= len(args.digits) <= 20:
+        parser.error("argument --digits: a walk needs from 2 to 20 digits")
+    if (images := (max(len(args.digits or [9, 3, 2]), 2) - 1) * (args.steps - 1) + 1) > MOST_IMAGES:
+        parser.error(f"argument --steps: such a walk has {images:,} images; its picture has room for {MOST_IMAGES}")
     return args
 
 

@@ -64,6 +64,8 @@ class Judge:
         return torch.cat([self.extractors[suffix](part.to(self.device)) for part in images.split(1000)])
 
     def __call__(self, images: torch.Tensor) -> dict[str, float]:
+        if not images.isfinite().all():
+            raise UserError("the generator draws pixels that are not finite; there is nothing to measure", status=1)
         figures = {}
         for suffix, (real, real_radii) in self.real_features.items():
             fake = self.features(images, suffix)

@@ -57,7 +57,11 @@ def batches(n_images: int, batch_size: int, seed: int, start: int, device: torch
 
 def train(args: argparse.Namespace) -> Path:
     """One training run; returns its folder."""
-    device = distributed.join(args.device, args.deterministic)
+    with distributed.joined(args.device, args.threads, args.deterministic) as device:
+        return train_on(device, args)
+
+
+def train_on(device: torch.device, args: argparse.Namespace) -> Path:
     images = load_mnist("train").images[: args.data_size].to(device)
     batch_size = args.batch_size * args.processes
     batches_per_epoch = len(images) // batch_size
@@ -105,10 +109,8 @@ def train(args: argparse.Namespace) -> Path:
             bar.update()
             saver.after_step()
         saver.at_end()
-
-    if distributed.IS_MAIN:
-        finish(run, args.n_epochs, batches_per_epoch, saver.seconds())
-    distributed.leave()
+        if distributed.IS_MAIN:
+            finish(run, args.n_epochs, batches_per_epoch, saver.seconds())
     return run.folder
 
 
@@ -138,9 +140,14 @@ def finish(run: Run, n_epochs: int, batches_per_epoch: int, seconds: float) -> N
     print_line(f"pictures: {run.folder / 'progress.png'}, curves.png and training.gif beside it")
 
 
+def grids_of(folder: Path) -> list[Path]:
+    """The grids that a run has drawn, in their order; other files that lie there do not count."""
+    return sorted(path for path in (folder / "grids").glob("*.png") if path.stem.isdecimal())
+
+
 def draw_summary(folder: Path, batches_per_epoch: int) -> None:
     """progress.png, curves.png and training.gif, from what the run has left in its folder."""
-    grids = sorted((folder / "grids").glob("*.png"))
+    grids = grids_of(folder)
     figure = new_figure(9, 3.3)
     panels = zip(figure.subplots(1, 3), ("start", "middle", "end"), (0, len(grids) // 2, -1), strict=True)
     for axes, name, k in panels:
@@ -181,6 +188,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--data_size", type=cli.int_between(2, 60_000), default=60_000, help="training images, the first ones")
     add("--eval_interval", type=cli.int_between(0), default=0, help="epochs between two measurements; 0: never")
     add("--eval_split", choices=SPLITS, default="test", help="real images to compare with then")
+    add("--precision", choices=cli.PRECISIONS, default="float32", help="of the networks' matrix products")
     cli.add_shared_flags(parser)
     cli.add_training_flags(parser)
     may_change = {"save_interval", "checkpoint_interval", "tensorboard"}

@@ -61,7 +61,7 @@ def find_ends(z: torch.Tensor, probability: torch.Tensor, digits: list[int]) -> 
         if not read_so.any():
             raise UserError(
                 f"--digits {digit}: the classifier reads none of {len(z):,} images as a {digit}; "
-                "the generator draws too few kinds of digits: train it for longer, or name another --checkpoint"
+                "the generator draws too few kinds of digits: train it for longer, or name another --run"
             )
         confident = z[probability[:, digit] >= CONFIDENT]
         ends[digit] = confident if len(confident) else z[(probability[:, digit] * read_so).argmax()].unsqueeze(0)

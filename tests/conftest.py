@@ -26,7 +26,14 @@ def run_script(tmp_path):
         environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
         environment |= {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", **(env or {})}
         return subprocess.run(
-            command, cwd=cwd, env=environment, capture_output=True, encoding="utf-8", timeout=timeout, check=False
+            command,
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=timeout,
+            check=False,
         )
 
     return run
@@ -107,12 +114,14 @@ def figures(monkeypatch):
 def differences_to():
     """Compares a network of ours with nn.LSTM or nn.RNN: the greatest absolute difference of the logits and of every
     gradient, by name."""
+    from part1.networks import to_torch
 
     def compare(kind: type, network: torch.nn.Module, x: torch.Tensor) -> dict[str, float]:
-        core = kind(x.shape[2], network.hidden_dim, batch_first=True, dtype=x.dtype)
-        weights = {"weight_ih_l0": network.weight_ih, "weight_hh_l0": network.weight_hh}
-        biases = {"bias_ih_l0": network.bias * 0.25, "bias_hh_l0": network.bias * 0.75}  # its two add up to ours
-        core.load_state_dict(weights | biases)
+        core = to_torch(network)
+        assert type(core) is kind
+        with torch.no_grad():  # its two biases add up to ours
+            core.bias_hh_l0.copy_(core.bias_ih_l0 * 0.75)
+            core.bias_ih_l0.mul_(0.25)
         x = x.detach().requires_grad_()
 
         def logits_and_gradients(logits, *parameters) -> list[torch.Tensor | None]:

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from common import checkpoint, resume, runs
+from common import checkpoint, environment, resume, runs
 from common.cli import UserError
 from common.files import read_json
 from common.saving import Saver
@@ -103,7 +103,7 @@ class NarrowDiscriminator(Discriminator):
         self.layers = nn.Sequential(nn.Linear(PIXELS, 4), nn.LeakyReLU(0.2), nn.Linear(4, 1))
 
 
-environment_once = functools.cache(runs.environment)
+environment_once = functools.cache(environment.environment)
 
 
 def lighten(setattr_: Callable = setattr, narrow: bool = True) -> None:
@@ -191,7 +191,7 @@ def ending(script: Script, folder: Path) -> dict:
     return {
         "checkpoint": without(script.saved(folder), "clock"),
         "metrics": [without(json.loads(line), "seconds") for line in lines],
-        "result": without(read_json(result), "seconds") if result.exists() else None,
+        "result": without(read_json(result), "seconds", "run") if result.exists() else None,
     }
 
 

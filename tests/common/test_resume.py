@@ -24,7 +24,7 @@ with_epochs = pytest.mark.parametrize("script", [PART1, PART2], ids=str)
 
 CASES = [(script, step, ()) for script in (PART1, PART2) for step in range(1, 7)]
 CASES += [(CURRICULUM, step, ()) for step in (1, 7, 10, 12, 13, 20)]  # logged at 10; from 12 on it settles
-VARIANTS = [(script, ("--precision", "bf16")) for script in SCRIPTS.values()]
+VARIANTS = [(PART2, ("--precision", "bf16"))]
 VARIANTS += [(PART1, ("--model", "rnn")), (PART1, ("--model", "torch_lstm")), (PART1, ("--plain",))]
 VARIANTS += [(PART2, ("--recipe", "reference")), (PART2, ("--recipe", "improved_paired"))]
 CASES += [(script, 4, flags) for script, flags in VARIANTS]
@@ -86,15 +86,17 @@ def test_an_evaluation_may_draw_from_anywhere(ends_alike, tmp_path, monkeypatch)
     ends_alike(PART1, tmp_path / "run")
 
 
-def test_the_thread_count_is_that_of_the_start(tmp_path, monkeypatch):
-    """Another number adds up in another order."""
-    asked = []
-    monkeypatch.setattr(torch, "set_num_threads", asked.append)
-    stop(PART1.start, 2, tmp_path / "run")
-    config = read_json(tmp_path / "run/config.json")
-    write_json(tmp_path / "run/config.json", config | {"threads": config["threads"] + 2})
-    stop(PART1.resume, 1, tmp_path / "run")
-    assert asked == [torch.get_num_threads() + 2]
+@all_scripts
+def test_the_thread_count_is_that_of_the_start_and_afterwards_as_it_was(script, tmp_path):
+    """Sums are added up in another order by another number of threads."""
+    used, watched = [], functools.partial(tiny_runs.after_step, 1, lambda saver: used.append(torch.get_num_threads()))
+    with watched(), pytest.raises(SystemExit), tiny_runs.after_step(2, tiny_runs.raise_signal):
+        script.start(tmp_path / "run", "--threads", "3")
+    assert torch.get_num_threads() == 1
+    with watched():
+        script.resume(tmp_path / "run")
+    assert (used, torch.get_num_threads()) == ([3, 3], 1)
+    assert read_json(tmp_path / "run/config.json")["arguments"]["threads"] == 3
 
 
 def test_resume_alone_takes_the_newest_unfinished_run_of_this_script(outputs, ends_alike):
@@ -123,7 +125,7 @@ ITEMS = {
 }
 ITEMS = [(script, step, item) for (script, step), items in ITEMS.items() for item in items.split()]
 # What says what the file is, what rebuilds the network, seconds (test_saving.py), a curriculum's network at its end.
-BESIDES = set("schema kind model sizes encoding latent_dim width recipe clock.seconds progress.best".split())  # noqa: SIM905
+BESIDES = set("schema kind model sizes encoding latent_dim width recipe clock.seconds clock.run progress.best".split())  # noqa: SIM905
 
 
 @pytest.fixture
@@ -209,9 +211,16 @@ def refused(script: Script, folder: Path, *flags) -> str:
 FREE = {"checkpoint_interval": "7", "lengths": "5", "save_interval": "7", "tensorboard": None}
 FIXED = {"input_length": "5", "input_dim": "10", "encoding": "raw", "plain": None, "model": "rnn", "num_hidden": "5"}
 FIXED |= {"init": "normal", "patience": "3", "batch_size": "20", "learning_rate": "0.01", "max_norm": "3.0"}
-FIXED |= {"data_size": "111", "portion_train": "0.7", "seed": "1", "device": "cuda", "precision": "bf16"}
+FIXED |= {
+    "data_size": "111",
+    "portion_train": "0.7",
+    "seed": "1",
+    "device": "cuda",
+    "precision": "bf16",
+    "threads": "4",
+}
 FIXED |= {"deterministic": None, "recipe": "reference", "latent_dim": "5", "log_interval": "3", "eval_interval": "1"}
-FIXED |= {"eval_split": "validation"}
+FIXED |= {"eval_split": "validation", "threads": "4"}
 
 
 @all_scripts
@@ -244,10 +253,10 @@ def test_all_differences_are_listed_and_the_same_settings_given_again_pass(scrip
 def test_a_flag_newer_than_the_run_had_its_default(run):
     folder = run(PART1)
     config = read_json(folder / "config.json")
-    del config["arguments"]["precision"]
+    del config["arguments"]["init"]
     write_json(folder / "config.json", config)
-    assert PART1.module.parse_args(["--resume", str(folder)]).precision == "float32"
-    assert "precision float32 → bf16" in refused(PART1, folder, "--precision", "bf16")
+    assert PART1.module.parse_args(["--resume", str(folder)]).init == "memory"
+    assert "init memory → normal" in refused(PART1, folder, "--init", "normal")
 
 
 @all_scripts

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from common import runs
+from common import environment, runs
 from common.cli import UserError
 from common.files import read_json, write_json
 from common.runs import Run, newest, read_metrics
@@ -39,17 +39,17 @@ def test_the_commit_is_the_checkout_s_dirty_if_files_differ_and_unknown_without_
         command = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", *words]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
-    monkeypatch.setattr(runs, "ROOT", tmp_path)
-    assert runs.commit() == "unknown"
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    assert environment.commit() == "unknown"
     git("init")
     (tmp_path / "file").write_text("1")
     git("add", "file")
     git("commit", "-m", "first")
-    assert runs.commit() == git("rev-parse", "--short=12", "HEAD")
+    assert environment.commit() == git("rev-parse", "--short=12", "HEAD")
     (tmp_path / "file").write_text("2")
-    assert runs.commit().endswith("-dirty")
+    assert environment.commit().endswith("-dirty")
     monkeypatch.setenv("PATH", "")
-    assert runs.commit() == "unknown"
+    assert environment.commit() == "unknown"
 
 
 @pytest.mark.parametrize(("name", "why"), [("config.json", "already holds a run"), ("thesis.txt", "is not empty")])
@@ -110,12 +110,14 @@ def test_metrics_that_cannot_be_read_are_a_user_error(data, tmp_path):
 
 def test_a_run_is_held_and_without_a_result_until_it_is_finished(outputs):
     run = start(None)
+    assert (newest(SCRIPT, finished=False), newest(SCRIPT, finished=True)) == (None, None)  # nothing to go on from yet
+    run.checkpoint.touch()
     assert (newest(SCRIPT, finished=False), newest(SCRIPT, finished=True)) == (run.folder, None)
     with pytest.raises(UserError, match="another process is writing to this run"):
         Run(run.folder).lock()
     run.finish({"accuracy": 1.0})
     assert (newest(SCRIPT, finished=False), newest(SCRIPT, finished=True)) == (None, run.folder)
-    assert read_json(run.folder / "result.json") == {"accuracy": 1.0}
+    assert read_json(run.folder / "result.json") == {"accuracy": 1.0, "run": run.config["id"]}
     Run(run.folder).lock()
 
 
@@ -125,9 +127,9 @@ def test_the_newest_run_of_a_script_is_found_finished_or_not(outputs):
     def leave(name: str, script: str, day: int, finished: bool) -> Path:
         folder = outputs / "part2" / name
         folder.mkdir(parents=True)
-        write_json(folder / "config.json", {"script": script, "started": f"2024-01-{day:02}T10:00:00+00:00"})
-        if finished:
-            write_json(folder / "result.json", {})
+        config = {"script": script, "started": f"2024-01-{day:02}T10:00:00+00:00", "name": name}
+        write_json(folder / "config.json", config)
+        write_json(folder / ("result.json" if finished else "checkpoint.pt"), {})
         return folder
 
     leave("z", "part2/train_gan.py", 1, finished=True)

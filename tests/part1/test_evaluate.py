@@ -10,9 +10,10 @@ from tests.tiny_runs import files_of
 @pytest.mark.parametrize(("name", "lengths"), [("epochs", "4 5 10"), ("one_hot", "4"), ("curriculum", "10 20")])
 def test_it_prints_the_table_that_training_ended_with_and_writes_nothing(name, lengths, folders, answer):
     before = files_of(folders)
-    status, out, err = answer(evaluate, folders / name, "--lengths", *lengths.split(), "--device", "cpu")
+    status, out, err = answer(evaluate, "--run", folders / name, "--lengths", *lengths.split(), "--device", "cpu")
     assert (status, err) == (0, "")
-    _, *rows = [line.split() for line in out.splitlines()]
+    said, _, *rows = [line.split() for line in out.splitlines()]
+    assert said[:2] == ["network:", str(folders / name)]
     at_the_end = read_json(folders / name / "result.json")["accuracy_at"]  # what was trained on left out
     assert {row[0]: row[3] for row in rows} == {length: f"{value:.4f}" for length, value in at_the_end.items()}
     assert [row[0] for row in rows] == lengths.split()
@@ -20,12 +21,12 @@ def test_it_prints_the_table_that_training_ended_with_and_writes_nothing(name, l
 
 
 def test_another_seed_is_another_test(folders, answer):
-    told = [answer(evaluate, folders / "epochs", "--lengths", "10", "--seed", seed)[1] for seed in (0, 1, 1)]
+    told = [answer(evaluate, "--run", folders / "epochs", "--lengths", "10", "--seed", seed)[1] for seed in (0, 1, 1)]
     assert told[0] != told[1] == told[2]
 
 
-@pytest.mark.parametrize(("name", "said"), [("nowhere", "no such checkpoint"), ("stopped", "no network to show yet")])
+@pytest.mark.parametrize(("name", "said"), [("nowhere", "there is no such run"), ("stopped", "no network to show yet")])
 def test_what_is_no_trained_network_is_refused_in_one_line(name, said, folders, answer):
-    status, out, err = answer(evaluate, folders / name, "--lengths", "4")
-    assert (status, out, len(err.splitlines())) == (2, "", 1)
+    status, out, err = answer(evaluate, "--run", folders / name, "--lengths", "4")
+    assert (status, out.count("\n"), err.count("\n")) == (2, int(name == "stopped"), 1)
     assert err.startswith("evaluate.py: error: ") and said in err and str(folders / name) in err

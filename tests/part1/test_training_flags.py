@@ -3,7 +3,6 @@
 from unittest import mock
 
 import pytest
-import torch
 
 from common.runs import read_metrics
 from part1.networks import build
@@ -40,14 +39,6 @@ def test_the_plain_loop_is_run_where_it_is_asked_for_and_only_there(script, run)
         run(script, "--plain")
         with pytest.raises(AssertionError, match="the fast form"):
             run(script)
-
-
-@both
-@pytest.mark.parametrize(("flag", "dtype"), [("float32", torch.float32), ("bf16", torch.bfloat16)])
-def test_precision_is_that_of_training_and_evaluation_is_exact(script, flag, dtype, run, inputs):
-    read = inputs(script.module)
-    run(script, "--precision", flag)
-    assert {(batch["trains"], batch["dtype"]) for batch in read} == {(True, dtype), (False, torch.float32)}
 
 
 @both

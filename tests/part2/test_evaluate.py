@@ -14,7 +14,7 @@ from part2.judge import Judge, memorised, real_baseline, real_images, sample
 from part2.measures import frechet, score
 from part2.networks import load_generator
 from tests.faults import soak
-from tests.tiny_runs import PART2, lighten
+from tests.tiny_runs import PART2, lighten, without
 
 CPU = torch.device("cpu")
 RECORDED = ROOT / "outputs" / "report" / "part2" / "improved" / "evaluate"
@@ -27,12 +27,12 @@ def start(folder, *flags):
 @pytest.mark.parametrize("split", ["test", "validation"])
 def test_a_checkpoints_figures_stand_beside_those_of_real_images(split, few, tmp_path, capsys, figures):
     saved = figures(part2.evaluate)
-    folder = start(tmp_path / "run", "--checkpoint", PRETRAINED / "generator", "--split", split, "--seed", 5)
+    folder = start(tmp_path / "run", "--run", PRETRAINED / "generator", "--split", split, "--seed", 5)
     judge, (real, training) = Judge(split, CPU), real_images(split)
     images = sample(load_generator(PRETRAINED / "generator"), 5, 200)
     generated, of_real = judge(images), real_baseline(judge, training, 5)
-    assert read_json(folder / "result.json") == {
-        "checkpoint": str(PRETRAINED / "generator"),
+    assert without(read_json(folder / "result.json"), "run") == {
+        "generator": str(PRETRAINED / "generator"),
         "generated": generated,
         "real": of_real,
         "memorised": memorised(images, real, training),
@@ -55,13 +55,13 @@ def test_under_each_digit_stand_the_three_training_images_nearest_to_it(figures,
 def test_the_last_measurement_of_training_is_what_is_said_of_the_run(few, tmp_path, monkeypatch):
     lighten(monkeypatch.setattr, narrow=False)
     run = PART2.start(tmp_path / "run", "--eval_interval", 2, "--seed", 4)
-    said = read_json(start(tmp_path / "judged", "--checkpoint", run, "--seed", 4) / "result.json")["generated"]
+    said = read_json(start(tmp_path / "judged", "--run", run, "--seed", 4) / "result.json")["generated"]
     last = read_metrics(run)[-1]
     assert {name: last[name] for name in said} == said
 
 
 def test_a_mistake_is_one_line_and_nothing_is_written(mistake, few, monkeypatch):
-    assert "nowhere: there is no such checkpoint" in mistake(part2.evaluate, "--checkpoint", "nowhere")
+    assert "--run nowhere: there is no such run" in mistake(part2.evaluate, "--run", "nowhere")
     monkeypatch.setitem(part2.judge.EXTRACTORS, "classifier", "0" * 64)
     assert "differs from the network" in mistake(part2.evaluate)
     assert "differs from the network" in mistake(part2.train_gan, "--eval_interval", 1, "--data_size", 64)
@@ -81,7 +81,7 @@ def test_the_pretrained_generators_published_figures_hold_but_for_its_neighbours
 
 @soak
 def test_all_published_figures_of_the_pretrained_generator_hold(tmp_path):
-    found = read_json(start(tmp_path / "run", "--checkpoint", PRETRAINED / "generator") / "result.json")
+    found = read_json(start(tmp_path / "run", "--run", PRETRAINED / "generator") / "result.json")
     recorded = read_json(RECORDED / "result.json")
     for column in ("generated", "real", "memorised"):
         assert found[column] == pytest.approx(recorded[column], rel=2e-3, abs=1e-3), column

@@ -50,7 +50,7 @@ def grey(images: torch.Tensor) -> torch.Tensor:
 
 
 def start(folder, *flags):
-    of = ["--checkpoint", PRETRAINED / "generator", "--device", "cpu", "--out_dir", folder, *flags]
+    of = ["--run", PRETRAINED / "generator", "--device", "cpu", "--out_dir", folder, *flags]
     return explore(parse_args(list(map(str, of))))
 
 
@@ -186,8 +186,8 @@ def test_where_the_page_lies_is_printed_or_what_is_wrong(tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     start("my page")
     assert (tmp_path / "my page" / "explore.html").as_uri() in capsys.readouterr().out
-    assert "none.pt: there is no such checkpoint" in mistake(part2.explore, "--checkpoint", "none.pt")
+    assert "--run none.pt: there is no such run" in mistake(part2.explore, "--run", "none.pt")
     always = {name: torch.zeros_like(value) for name, value in Generator(8).state_dict().items()}
     checkpoint.save(tmp_path / "one.pt", "GAN", {"latent_dim": 8, "width": 1, "generator": always})
-    nothing_to_mix = mistake(part2.explore, "--checkpoint", "one.pt")
+    nothing_to_mix = mistake(part2.explore, "--run", "one.pt")
     assert re.search(r"one\.pt: the classifier reads all of 200 images as a \d;", nothing_to_mix)

@@ -16,7 +16,7 @@ from part2.walks import PATHS, draw_and_read, find_ends, path_through, read_midd
 
 
 def start(folder, *flags) -> dict:
-    of = ["--checkpoint", PRETRAINED / "generator", "--device", "cpu", "--out_dir", folder, *flags]
+    of = ["--run", PRETRAINED / "generator", "--device", "cpu", "--out_dir", folder, *flags]
     return read_json(interpolate(parse_args(list(map(str, of)))) / "result.json")
 
 
@@ -77,5 +77,5 @@ def test_without_flags_the_published_walks_are_made_again(figures, tmp_path):
 
 
 def test_a_mistake_is_one_line_and_nothing_is_written(mistake):
-    assert "--digits: a walk needs two digits" in mistake(part2.interpolate, "--digits", "3")
-    assert "none.pt: there is no such checkpoint" in mistake(part2.interpolate, "--checkpoint", "none.pt")
+    assert "--digits: a walk needs from 2 to 20 digits" in mistake(part2.interpolate, "--digits", "3")
+    assert "--run none.pt: there is no such run" in mistake(part2.interpolate, "--run", "none.pt")

@@ -1,0 +1,56 @@
+"""On a CUDA device, where there is one: what the other tests show on the CPU."""
+
+import pytest
+import torch
+from torch import nn
+
+from common.runs import PRETRAINED
+from part1.lstm import LSTM
+from part1.networks import load_network
+from part2.judge import Judge, sample
+from part2.networks import load_generator
+from tests.tiny_runs import CURRICULUM, PART1, all_scripts, differences, ending, stop
+
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here"),
+    pytest.mark.usefixtures("light"),
+]
+CUDA = torch.device("cuda")
+
+
+@pytest.mark.parametrize("plain", [True, False], ids=["plain", "fast"])
+def test_the_lstm_is_nn_lstm_there_too(plain):
+    torch.manual_seed(0)
+    network, x = LSTM(2, 5, 3, plain=plain).double().to(CUDA), torch.randn(3, 10, 2, dtype=torch.float64, device=CUDA)
+    core = nn.LSTM(2, 5, batch_first=True, dtype=torch.float64, device=CUDA)
+    with torch.no_grad():
+        for ours, theirs in (("weight_ih", "weight_ih_l0"), ("weight_hh", "weight_hh_l0"), ("bias", "bias_ih_l0")):
+            getattr(network, ours).copy_(getattr(core, theirs))
+        core.bias_hh_l0.zero_()
+    h, _ = network.read(x)
+    torch.testing.assert_close(h, core(x)[0][:, -1], rtol=0, atol=1e-11)
+    mine = torch.autograd.grad(h.sin().sum(), [network.weight_ih, network.weight_hh, network.bias])
+    theirs = [core.weight_ih_l0, core.weight_hh_l0, core.bias_ih_l0]
+    torch.testing.assert_close(mine, torch.autograd.grad(core(x)[0][:, -1].sin().sum(), theirs), rtol=0, atol=1e-10)
+
+
+@all_scripts
+def test_runs_are_stopped_and_resumed_in_the_same_bits(script, tmp_path):
+    flags = ("--device", "cuda", "--deterministic")
+    script.start(tmp_path / "straight", *flags)
+    stop(script.start, 4, tmp_path / "run", *flags)
+    script.resume(tmp_path / "run")
+    assert differences(ending(script, tmp_path / "straight"), ending(script, tmp_path / "run")) == []
+
+
+@pytest.mark.parametrize("script", [PART1, CURRICULUM], ids=str)
+def test_a_network_trained_there_answers_on_a_cpu(script, tmp_path):
+    network = load_network(script.start(tmp_path / "run", "--device", "cuda"))
+    x = torch.randn(3, 4, network.input_dim)
+    torch.testing.assert_close(network(x), network.to(CUDA)(x.to(CUDA)).cpu(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_judge_says_nearly_the_same_there():
+    images = sample(load_generator(PRETRAINED / "generator"), seed=0, n=1000)
+    there, here = Judge("test", CUDA)(images), Judge("test", torch.device("cpu"))(images)
+    assert there == pytest.approx(here, rel=0.02)
