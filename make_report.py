@@ -18,6 +18,7 @@ from common import cli
 from common.files import write_whole
 from common.runs import OUTPUTS, PRETRAINED, ROOT
 from common.sweeps import PlannedRun, run_all
+from part1.networks import export_network
 from part2.generators import export_generator
 
 SHOWN = OUTPUTS / "report"
@@ -101,10 +102,12 @@ def compare() -> None:
 
 
 def pretrained() -> None:
-    """Part 2: compare's improved recipe, seed 0, becomes the pretrained generator."""
-    run = COMPARISON / "runs" / "improved-seed0"
-    export_generator(run, PRETRAINED / "generator" / "checkpoint.pt")
-    show(PRETRAINED / "generator", (run / "config.json", run / "result.json"))
+    """Both parts: seed 0 of curricula and of compare's improved recipe become the pretrained networks."""
+    lstm, generator = OUTPUTS / "part1" / "curricula" / "runs" / "seed0", COMPARISON / "runs" / "improved-seed0"
+    for name, run in (("lstm", lstm), ("generator", generator)):
+        show(PRETRAINED / name, (run / "config.json", run / "result.json"))
+    export_network(lstm, PRETRAINED / "lstm" / "checkpoint.pt")
+    export_generator(generator, PRETRAINED / "generator" / "checkpoint.pt")
 
 
 def generators() -> None:

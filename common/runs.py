@@ -8,6 +8,7 @@ result.json              the last thing written: its presence means that the run
 """
 
 import argparse
+import contextlib
 import datetime
 import itertools
 import json
@@ -167,7 +168,8 @@ class Run:
         """Let the folder go: other processes may write to it now."""
         self._lock.release()
         if self._writer:
-            self._writer.close()
+            with contextlib.suppress(OSError):  # it writes in a thread of its own, and may find the disk full only now
+                self._writer.close()
 
 
 def _make_folder(folder: Path) -> Path:

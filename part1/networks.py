@@ -117,6 +117,13 @@ def find_network(named: Path | None) -> Path:
     return find_run(named, ["part1/train.py", "part1/train_curriculum.py"], PRETRAINED / "lstm")
 
 
+def export_network(source: Path, target: Path) -> None:
+    """Write a run's trained network, alone, to `target`: what `load_network` needs, to share."""
+    content = checkpoint.load(source, KIND)
+    description = {key: content[key] for key in ("model", "sizes", "encoding")}
+    checkpoint.save(target, KIND, {**description, "progress": {"best": content["progress"]["best"]}})
+
+
 def load_network(path: Path | str) -> nn.Module:
     """The trained network of a checkpoint of Part 1, in eval mode: at its best epoch by validation, or at the end of
     its curriculum. `path` is the checkpoint or the folder of its run.

@@ -2,14 +2,17 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from common import checkpoint
 from common.cli import UserError
+from common.runs import PRETRAINED
 from part1.lstm import LSTM
-from part1.networks import INITS, KIND, NETWORKS, build, initialise, load_network
+from part1.networks import INITS, KIND, NETWORKS, build, export_network, initialise, load_network
+from part1.palindromes import draw_palindromes, encode
 
 every_network = pytest.mark.parametrize("model", NETWORKS)
 SIZES = {"input_dim": 10, "hidden_dim": 64, "output_dim": 10}
@@ -88,6 +91,14 @@ def test_a_saved_network_comes_back_in_eval_mode(model, tmp_path):
         loaded = load_network(path)
         assert type(loaded) is type(network) and equal(loaded, network)
         assert not loaded.training and loaded.encoding == "raw"
+    export_network(tmp_path, tmp_path / "shared.pt")
+    assert equal(load_network(tmp_path / "shared.pt"), network)
+
+
+def test_the_network_that_comes_with_the_project_remembers_a_thousand_digits():
+    lstm = load_network(PRETRAINED / "lstm")
+    digits = draw_palindromes(100, 1000, np.random.default_rng(0), held_out=True)
+    assert (lstm(encode(digits[:, :-1], lstm.encoding)).argmax(1) == digits[:, -1]).all()
 
 
 def test_another_kind_of_checkpoint_is_a_user_error(tmp_path):
