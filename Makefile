@@ -16,7 +16,8 @@ help:
 
 .venv/runtime: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
-	@$(PY) -m pip --version >/dev/null 2>&1 || { echo "$(PYTHON) -m venv .venv"; $(PYTHON) -m venv --clear .venv; } || \
+	@$(PY) -c 'import sys, pip; sys.exit(sys.prefix == sys.base_prefix)' 2>/dev/null || \
+		{ echo "$(PYTHON) -m venv .venv"; $(PYTHON) -m venv --clear .venv; } || \
 		{ rm -rf .venv; echo "Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
 	$(PIP) -r requirements.txt
 	@touch $@

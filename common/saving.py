@@ -38,7 +38,7 @@ class Saver:
         self._description, self._learners, self._progress = description, learners, progress
         self._started = self._last = time.monotonic()
         self._stop = self._save_now = 0
-        self._is_trained = False
+        self._is_training, self._is_trained = True, False
         try:
             if run.saved:
                 self._restore(run.saved)
@@ -70,9 +70,15 @@ class Saver:
 
     @contextmanager
     def off_the_clock(self) -> Iterator[None]:
-        """What is done in here is no training: its seconds do not count."""
-        began = time.monotonic()
+        """What is done in here is no training: its seconds do not count, and a signal ends it at once, not at its end.
+
+        It must change nothing of the learners and of the progress, and is done again when the run is resumed.
+        """
+        began, self._is_training = time.monotonic(), False
+        if self._stop:
+            self._on_stop(self._stop, None)
         yield
+        self._is_training = True
         self._started += time.monotonic() - began
 
     def __enter__(self) -> "Saver":
@@ -92,8 +98,8 @@ class Saver:
 
     def _on_stop(self, number: int, _frame) -> None:
         self._stop = number
-        if self._is_trained:  # all is saved, only the test at the end is missing
-            self._end(number, saved=True)
+        if not self._is_training and distributed.PROCESSES == 1:  # several stop together, after their next step
+            self._end(number, self._is_trained or self._save())
 
     def _on_save(self, _number: int, _frame) -> None:
         self._save_now = 1
@@ -120,7 +126,7 @@ class Saver:
                 f"make room, then: --resume {quoted(self._run.folder)}",
                 status=1,
             )
-        self._is_trained = True
+        self._is_training, self._is_trained = False, True
 
     def _content(self) -> dict:
         clock = {"seconds": self.seconds()}

@@ -81,31 +81,32 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
     learners = {**game.learners(), "means": means}
     saver = Saver(run, args.checkpoint_interval, description, learners, progress)
     table = Table(epoch="d", batch="d", **dict.fromkeys(MEANS, ".3f"), seconds=".1f", frechet=".2f")
-    if progress.batch == 0:
-        draw_grid(run, game, grid_z, 0)
+    order = batches(len(images), batch_size, args.seed, progress.batch, device)
     with saver, progress_bar(last_batch, "batch", done=progress.batch) as bar:
-        order = batches(len(images), batch_size, args.seed, progress.batch, device)
-        for index in itertools.islice(order, last_batch - progress.batch):
-            real = images[distributed.my_part(index)]
+        while True:
+            # What is reported of the batches so far. A run that is stopped was saved before, and reports it again.
+            epoch, rest = divmod(progress.batch, batches_per_epoch)
+            if means.weight and (progress.batch % args.log_interval == 0 or rest == 0):
+                quality = {}
+                if judge and rest == 0 and epoch % args.eval_interval == 0:
+                    with saver.off_the_clock():
+                        quality = judge(sample(game.sampler(), args.seed, SAMPLES))
+                row = {"epoch": epoch if rest == 0 else epoch + 1, "batch": progress.batch, **means.take()}
+                row |= {"seconds": saver.seconds(), **quality}
+                run.log(row, progress.batch)
+                if rest == 0:
+                    table.print_row(row)
+            if progress.batch % args.save_interval == 0 or progress.batch == last_batch:
+                draw_grid(run, game, grid_z, progress.batch)
+            if progress.batch == last_batch:
+                break
+
+            real = images[distributed.my_part(next(order))]
             noise = seeds.generator(args.seed, "noise", progress.batch + 1)
             z = distributed.my_part(torch.randn(batch_size, args.latent_dim, generator=noise)).to(device)
             game.set_learning_rate(args.learning_rate * recipe.rate(progress.batch / batches_per_epoch))
             means.add(*train_step(game, real, z, progress.batch, autocast))
             progress.batch += 1
-
-            epoch, rest = divmod(progress.batch, batches_per_epoch)
-            epoch_ends = rest == 0
-            if progress.batch % args.log_interval == 0 or epoch_ends:
-                row = {"epoch": epoch if epoch_ends else epoch + 1, "batch": progress.batch}
-                row |= {**means.take(), "seconds": saver.seconds()}
-                if judge and epoch_ends and epoch % args.eval_interval == 0:
-                    with saver.off_the_clock():
-                        row |= judge(sample(game.sampler(), args.seed, SAMPLES))
-                run.log(row, progress.batch)
-                if epoch_ends:
-                    table.print_row(row)
-            if progress.batch % args.save_interval == 0 or progress.batch == last_batch:
-                draw_grid(run, game, grid_z, progress.batch)
             bar.update()
             saver.after_step()
         saver.at_end()
