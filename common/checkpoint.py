@@ -19,11 +19,11 @@ def previous(path: Path) -> Path:
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
-def save(path: Path, kind: str, content: dict) -> None:
-    """Save `content` (tensors, numbers, text and containers of them) at `path`; the checkpoint before it is kept."""
+def save(path: Path, kind: str, content: dict, keep_previous: bool = False) -> None:
+    """Save `content` (tensors, numbers, text and containers of them) at `path`; keep the one before it if asked."""
     buffer = io.BytesIO()
     torch.save({"schema": SCHEMA, "kind": kind, **content}, buffer)
-    if path.exists():
+    if keep_previous and path.exists():
         write_whole(previous(path), path.read_bytes())
     write_whole(path, buffer.getvalue())
 

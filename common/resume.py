@@ -55,7 +55,8 @@ def parse_or_resume(
     now = plain(args)
     grows = epochs is not None and now[epochs] > before[epochs]
     free = may_change | {"out_dir"} | ({epochs} if grows else set())
-    if changed := changes(before, {name: now[name] for name in before.keys() & now.keys() - free}):
+    fixed = {name: now[name] for name in before if name in now and name not in free}
+    if changed := changes(before, fixed):
         raise UserError(f"--resume {folder}: these settings would change the result: {', '.join(changed)}")
     if (folder / "result.json").exists() and not grows:
         how = f"to train on, ask for more: --{epochs} N" if epochs else "start another"

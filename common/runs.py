@@ -126,7 +126,7 @@ class Run:
         self.check_is_own()
         self.flush()
         clock = content["clock"] | {"metrics_length": self.metrics_length, "run": self.config.get("id")}
-        checkpoint.save(self.checkpoint, self.kind, content | {"clock": clock})
+        checkpoint.save(self.checkpoint, self.kind, content | {"clock": clock}, keep_previous=True)
 
     def log_picture(self, name: str, sheet: np.ndarray, step: int) -> None:
         """Write a grey picture (height, width) as `NAMEs/STEP.png`; a full disk costs the picture, not the run."""

@@ -25,16 +25,8 @@ def run_script(tmp_path):
         command = [sys.executable, str(ROOT / script), *map(str, flags)]
         environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
         environment |= {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", **(env or {})}
-        return subprocess.run(
-            command,
-            cwd=cwd,
-            env=environment,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=timeout,
-            check=False,
-        )
+        text = {"capture_output": True, "encoding": "utf-8", "errors": "replace"}
+        return subprocess.run(command, cwd=cwd, env=environment, timeout=timeout, check=False, **text)
 
     return run
 
@@ -117,15 +109,14 @@ def differences_to():
     from part1.networks import to_torch
 
     def compare(kind: type, network: torch.nn.Module, x: torch.Tensor) -> dict[str, float]:
-        core = to_torch(network)
+        core, x = to_torch(network), x.detach().requires_grad_()
         assert type(core) is kind
         with torch.no_grad():  # its two biases add up to ours
             core.bias_hh_l0.copy_(core.bias_ih_l0 * 0.75)
             core.bias_ih_l0.mul_(0.25)
-        x = x.detach().requires_grad_()
 
         def logits_and_gradients(logits, *parameters) -> list[torch.Tensor | None]:
-            loss_weights = torch.randn(logits.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(7))
+            loss_weights = torch.randn(logits.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(7)).to(x)
             of = [x, *parameters, *network.fc.parameters()]
             return [logits, *torch.autograd.grad((logits * loss_weights).sum(), of, allow_unused=True)]
 

@@ -27,9 +27,6 @@ soak = pytest.mark.skipif(not os.environ.get("SOAK"), reason="make soak")
 EVERY = ("--checkpoint_interval", "0")  # save after every batch
 
 
-# A disk that fails
-
-
 def full(*_, **__):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -81,12 +78,8 @@ def disk(fails_at: int = 0, how: Callable = full) -> Iterator[list[str]]:
             raise Death
         unlink(path, *args, **kwargs)
 
-    with (
-        mock.patch.object(Path, "open", counted_open),
-        mock.patch.object(os, "fsync", counted_fsync),
-        mock.patch.object(Path, "replace", counted_replace),
-        mock.patch.object(Path, "unlink", unlink_of_the_living),
-    ):
+    on_paths = {"open": counted_open, "replace": counted_replace, "unlink": unlink_of_the_living}
+    with mock.patch.multiple(Path, **on_paths), mock.patch.object(os, "fsync", counted_fsync):
         yield requests
 
 

@@ -15,7 +15,7 @@ from common.cli import UserError
 from tests.conftest import ROOT
 from tests.test_house import SCRIPTS, TREES, module_of
 
-PAGES = ("README.md", "report.md", "data/README.md", "tests/README.md")
+PAGES = ("README.md", "report.md", "tests/README.md", "data/README.md")
 
 
 def commands_in(text: str) -> list[str]:
@@ -63,23 +63,15 @@ def another_machine(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_commands_on_the_pages_work(page):
-    commands = commands_in(code_of(page))
-    assert commands or page == "data/README.md"
-    for command in commands:
-        check(command)
-
-
 def test_the_assignments_three_commands_work():
     for command in ("part1/train.py --input_length 10", "part2/train_gan.py", "part2/interpolate.py"):
         check(f"python {command}")
 
 
-@pytest.mark.parametrize("name", TREES)
-def test_commands_in_docstrings_work(name):
-    commands = commands_in(ast.get_docstring(TREES[name]) or "")
-    assert commands or name not in SCRIPTS
+@pytest.mark.parametrize("name", [*PAGES, *TREES])
+def test_commands_on_pages_and_in_docstrings_work(name):
+    commands = commands_in(code_of(name) if name in PAGES else ast.get_docstring(TREES[name]) or "")
+    assert commands or name not in (*PAGES[:3], *SCRIPTS)
     for command in commands:
         check(command)
 
@@ -92,14 +84,4 @@ def test_commands_in_the_makefile_work():
     commands = commands_in(re.sub(r"`[^`]*`", "", shown))
     assert len(commands) >= 3
     for command in commands:
-        check(command)
-
-
-WRONG = ["python part2/train_gan.py --n_epoch 3", "A=1 python part1/nothing.py", "make nothing", "make demo nothing"]
-
-
-@pytest.mark.parametrize("wrong", WRONG)
-def test_a_wrong_command_is_seen(wrong):
-    (command,) = commands_in(f"    $ cd x && {wrong}      # a remark")
-    with pytest.raises((AssertionError, SystemExit)):
         check(command)

@@ -100,11 +100,8 @@ def test_no_file_is_two_rooms():
     assert [name for name, source in SOURCES.items() if len(source.splitlines()) > 300] == []
 
 
-# At import, in a fresh process
-
 # Third-party packages come first: matplotlib may write its cache of fonts. `open` is audited with its flags.
-IMPORT_ALL = """
-import importlib, os, sys
+IMPORT_ALL = """import importlib, os, sys
 import filelock, matplotlib.figure, numpy, torch, torchvision, tqdm
 done = []
 def watch(event, args):
@@ -118,17 +115,14 @@ for module in sys.argv[1:]:
     importlib.import_module(module)
 assert torch.equal(torch.get_rng_state(), generator), "the global random generator was touched"
 assert torch.get_default_dtype() is torch.float32 and sys.argv == arguments and not torch.cuda.is_initialized()
-assert done == [], done
-"""
+assert done == [], done"""
 # A notebook that wants a model needs no pictures and no runs; and Part 1 has no use for images.
-IMPORT_MODELS_THEN_PART_1 = """
-import importlib, sys
+IMPORT_MODELS_THEN_PART_1 = """import importlib, sys
 import part1.lstm, part1.rnn, part2.networks
 print(*sorted({"matplotlib", "torchvision", "filelock", "torch"} & set(sys.modules)))
 for module in sys.argv[1:]:
     importlib.import_module(module)
-print(*sorted({"torchvision", "matplotlib"} & set(sys.modules)))
-"""
+print(*sorted({"torchvision", "matplotlib"} & set(sys.modules)))"""
 
 
 @pytest.mark.parametrize(("source", "said"), [(IMPORT_ALL, ""), (IMPORT_MODELS_THEN_PART_1, "torch\nmatplotlib\n")])
@@ -138,9 +132,6 @@ def test_nothing_happens_at_import_and_no_package_comes_that_is_not_needed(sourc
     environment = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)}
     done = run_script(tmp_path / "program.py", *modules, env=environment)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", said)
-
-
-# Help
 
 
 @all_scripts

@@ -1,8 +1,6 @@
 """Checkpoints come back equal or not at all, and run nobody's code."""
 
-import io
 import random
-import shutil
 from pathlib import Path
 
 import pytest
@@ -44,24 +42,11 @@ def test_what_is_saved_comes_back_equal_by_file_and_by_folder_and_in_plain_pytor
     assert equal(torch.load(saved, weights_only=True))
 
 
-# Damage
-
-
-def test_a_flipped_bit_in_a_weight_loads_with_pytorch_but_not_here(saved):
-    """Why the CRC-32 is checked."""
-    data = bytearray(saved.read_bytes())
-    data[data.index(CONTENT["weights"]["w"].numpy().tobytes()) + 50] ^= 1
-    saved.write_bytes(data)
-    assert not equal(torch.load(saved, weights_only=True))
-    assert "is damaged (CRC-32 of " in refused(saved)
-
-
 def test_a_flipped_byte_anywhere_is_found_or_changes_nothing_and_a_cut_is_found(saved):
     data, found = saved.read_bytes(), 0
     for place in range(0, len(data), len(data) // 300):
-        saved.write_bytes(
-            data[:place] + bytes([data[place] ^ random.Random(place).randrange(1, 256)]) + data[place + 1 :]
-        )
+        other = data[place] ^ random.Random(place).randrange(1, 256)
+        saved.write_bytes(data[:place] + bytes([other]) + data[place + 1 :])
         try:
             assert equal(checkpoint.load(saved, KIND))  # padding, or a date
         except UserError as error:
@@ -72,33 +57,23 @@ def test_a_flipped_byte_anywhere_is_found_or_changes_nothing_and_a_cut_is_found(
         assert "is damaged" in refused(saved)
 
 
-def test_where_the_newest_is_damaged_or_gone_the_one_before_is_offered_and_the_advice_works(saved):
-    checkpoint.save(saved, KIND, {"weights": 2})
-    assert checkpoint.load(saved, KIND)["weights"] == 2
+def test_where_the_newest_is_damaged_the_one_before_is_offered_if_that_is_sound(saved):
+    checkpoint.save(saved, KIND, {"weights": 2}, keep_previous=True)
+    assert checkpoint.load(saved, KIND)["weights"] == 2 and equal(checkpoint.load(checkpoint.previous(saved), KIND))
     saved.write_bytes(saved.read_bytes()[:-100])
-    advice = "the one before it is sound: rename checkpoint.previous.pt to checkpoint.pt to use it"
-    assert refused(saved).endswith(advice)
-    saved.unlink()
-    assert refused(saved).endswith(advice)
-    checkpoint.previous(saved).rename(saved)
-    assert equal(checkpoint.load(saved, KIND))
-    shutil.copy(saved, checkpoint.previous(saved))
-    for path in (saved, checkpoint.previous(saved)):
-        path.write_bytes(path.read_bytes()[:-100])
-    assert "previous" not in refused(saved)
-
-
-# Foreign files
+    assert "the one before it is sound" in refused(saved)
+    checkpoint.previous(saved).write_bytes(saved.read_bytes())
+    assert "the one before" not in refused(saved)
 
 
 class Hostile:
-    """Unpickled, it writes a file."""
+    """Unpickled, it writes the file `sign`."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, sign: Path):
+        self.code = f"open({str(sign)!r}, 'w').write('owned')"
 
     def __reduce__(self):
-        return exec, (f"open({str(self.path)!r}, 'w').write('owned')",)
+        return exec, (self.code,)
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
@@ -107,14 +82,19 @@ def test_a_hostile_pickle_never_runs(wrapped, tmp_path):
     content = {"schema": checkpoint.SCHEMA, "kind": KIND, "weights": Hostile(sign)}
     torch.save(content if wrapped else Hostile(sign), path)
     assert "is damaged, or is no checkpoint" in refused(path) and not sign.exists()
-    torch.load(io.BytesIO(path.read_bytes()), weights_only=False)
-    assert sign.exists()  # the payload works: it is `load` that did not run it
 
 
-@pytest.mark.parametrize("data", [b"", b"hello\n", b"\0" * 500, b"PK\x05\x06" + b"\0" * 18])
-def test_what_is_no_checkpoint_is_refused(data, tmp_path):
-    (tmp_path / "other.pt").write_bytes(data)
-    assert "is damaged, or is no checkpoint" in refused(tmp_path / "other.pt")
+VERSION = "is not a checkpoint of this version"
+FOREIGN = [({"schema": checkpoint.SCHEMA, "kind": "GAN"}, "holds a GAN, not a thing"), ([1, 2], VERSION)]
+FOREIGN += [({"schema": checkpoint.SCHEMA + 1, "kind": KIND}, VERSION), ({"weight": torch.zeros(2)}, VERSION)]
+FOREIGN += [(data, "is damaged, or is no checkpoint") for data in (b"", b"hello\n", b"PK\x05\x06" + b"\0" * 18)]
+
+
+@pytest.mark.parametrize(("content", "why"), FOREIGN)
+def test_what_holds_something_else_is_refused(content, why, tmp_path):
+    path = tmp_path / "c.pt"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    assert why in refused(path)
 
 
 def test_what_is_not_there_is_refused(tmp_path):
@@ -123,14 +103,3 @@ def test_what_is_not_there_is_refused(tmp_path):
     (tmp_path / "checkpoint.pt").mkdir()
     with pytest.raises(UserError, match=r"checkpoint\.pt: cannot be read"):
         checkpoint.load(tmp_path, KIND)
-
-
-VERSION = "is not a checkpoint of this version"
-FOREIGN = [({"schema": checkpoint.SCHEMA, "kind": "GAN"}, "holds a GAN, not a thing"), ([1, 2], VERSION)]
-FOREIGN += [({"schema": checkpoint.SCHEMA + 1, "kind": KIND}, VERSION), ({"weight": torch.zeros(2)}, VERSION)]
-
-
-@pytest.mark.parametrize(("content", "why"), FOREIGN)
-def test_a_pytorch_file_that_holds_something_else_is_refused(content, why, tmp_path):
-    torch.save(content, tmp_path / "c.pt")
-    assert why in refused(tmp_path / "c.pt")

@@ -4,9 +4,9 @@ import contextlib
 import functools
 import os
 import signal
-import socket
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 import torch
@@ -80,9 +80,6 @@ def pair(tmp_path_factory):
     return run
 
 
-# Sharing
-
-
 def test_two_processes_find_the_gradients_of_one_with_the_whole_batch(pair):
     """To rounding in float64, for batches that cannot be halved too, and alike in both; so are the main's figures."""
     first, second = (torch.load(pair(PART1) / f"seen{rank}") for rank in range(2))
@@ -94,18 +91,13 @@ def test_two_processes_find_the_gradients_of_one_with_the_whole_batch(pair):
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 8])
-def test_the_parts_are_the_whole_batch_and_alike_in_size(processes, monkeypatch):
-    monkeypatch.setattr(distributed, "PROCESSES", processes)
-    for size in SIZES:
-        parts = []
-        for rank in range(processes):
-            monkeypatch.setattr(distributed, "RANK", rank)
-            parts.append(distributed.my_part(torch.arange(size)).tolist())
-        assert [k for part in parts for k in part] == list(range(size))
-        assert max(map(len, parts)) - min(map(len, parts)) <= 1
-
-
-# Whole runs
+@pytest.mark.parametrize("size", SIZES)
+def test_the_parts_are_the_whole_batch_and_alike_in_size(size, processes):
+    batch, parts = torch.arange(size), []
+    for rank in range(processes):
+        with mock.patch.multiple(distributed, PROCESSES=processes, RANK=rank):
+            parts.append(distributed.my_part(batch))
+    assert torch.equal(torch.cat(parts), batch) and max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 @pytest.mark.parametrize("script", [PART1, CURRICULUM], ids=str)
@@ -145,9 +137,6 @@ def test_a_signal_to_one_stops_all_and_resumed_they_end_in_the_same_bits(script,
     assert differences(ending(script, pair(script) / "run"), ending(script, tmp_path / "run")) == []
 
 
-# Failures
-
-
 @pytest.mark.parametrize("victim", [0, 1])
 @pytest.mark.parametrize("script", [PART1, pytest.param(PART2, marks=soak)], ids=str)
 def test_when_one_dies_the_other_ends_in_one_line_and_a_good_checkpoint_remains(script, victim, pair, tmp_path):
@@ -172,8 +161,8 @@ def nan_in_the_second(step: int):
         calls.append(torch.is_grad_enabled())
         return original(*args, **kwargs) * (torch.nan if sum(calls) == step and distributed.RANK == 1 else 1)
 
-    F.cross_entropy = changed
-    yield
+    with mock.patch.object(F, "cross_entropy", changed):
+        yield
 
 
 def test_a_loss_of_nan_in_one_ends_all_at_the_last_good_step(tmp_path):
@@ -183,14 +172,8 @@ def test_a_loss_of_nan_in_one_ends_all_at_the_last_good_step(tmp_path):
     assert PART1.saved(tmp_path / "run")["progress"]["batch"] == 1  # of the second epoch
 
 
-# torchrun itself
-
-
 def test_torchrun_trains_as_two_children_do(pair, tmp_path):
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        port = server.getsockname()[1]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
     command += [PART1.module.__file__, *map(str, flags(PART1, tmp_path / "run"))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, stdout=-1, stderr=subprocess.STDOUT, text=True, check=False)

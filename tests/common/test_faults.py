@@ -5,6 +5,7 @@ import math
 import os
 import re
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,19 +16,20 @@ from common.runs import Run
 from common.saving import Saver
 from part2 import recipes
 from tests import tiny_runs
-from tests.faults import EVERY, child, disk, end, full
+from tests.faults import EVERY, disk, full
 from tests.tiny_runs import CURRICULUM, PART1, PART2, Death, Script, after_step, all_scripts, die, refusal, stop
 
 pytestmark = pytest.mark.usefixtures("light")
 
 
-def go_on(script: Script, folder: Path, *flags) -> None:
+def go_on(script: Script, folder: Path, *flags) -> Path:
     """What a user does next: the same command again if the run has not come as far as its config, else --resume."""
     if not (folder / "config.json").exists():
         script.start(folder, *flags)
     elif not (folder / "result.json").exists():
         script.resume(folder, *flags)
         assert list(folder.glob(".*.tmp")) == []
+    return folder
 
 
 def steps_saved(script: Script, folder: Path) -> int:
@@ -42,8 +44,7 @@ def steps_saved(script: Script, folder: Path) -> int:
 def counted_steps():
     """A list as long as the number of steps after which the saver has had its turn."""
     done, original = [], Saver.after_step
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Saver, "after_step", lambda saver: (original(saver), done.append(1)))
+    with mock.patch.object(Saver, "after_step", lambda saver: (original(saver), done.append(1))):
         yield done
 
 
@@ -66,8 +67,7 @@ def test_after_a_death_at_any_moment_no_saved_step_is_lost(script, ends_alike, t
         with counted_steps() as done, contextlib.suppress(Death), disk(number, die):
             script.start(folder, *EVERY)
         assert steps_saved(script, folder) >= len(done)
-        go_on(script, folder)
-        ends_alike(script, folder)
+        ends_alike(script, go_on(script, folder))
 
 
 @pytest.mark.parametrize("finished", [False, True])
@@ -78,11 +78,7 @@ def test_after_a_death_while_a_run_is_taken_over_it_can_be_taken_over_again(fini
         PART1.start(folder) if finished else stop(PART1.start, 4, folder)
         with pytest.raises(Death), disk(number, die):
             PART1.resume(folder, *more, *EVERY)
-        go_on(PART1, folder, *more)
-        ends_alike(PART1, folder, *more)
-
-
-# A full disk
+        ends_alike(PART1, go_on(PART1, folder, *more), *more)
 
 
 @all_scripts
@@ -99,8 +95,7 @@ def test_a_disk_that_is_full_for_a_moment_costs_one_file_not_the_run(script, end
             else:
                 said = "No space left on device" in capsys.readouterr().err
                 assert said or requests[number - 1] == "fsync of a folder"
-        go_on(script, folder)
-        ends_alike(script, folder)
+        ends_alike(script, go_on(script, folder))
 
 
 @all_scripts
@@ -111,16 +106,13 @@ def test_a_disk_that_stays_full_leaves_the_last_checkpoint_and_exit_status_1(scr
     assert failure.status == 1 and f"make room, then: --resume {folder}" in str(failure)
     assert "training goes on and tries again at the next interval" in capsys.readouterr().err
     assert not (folder / "result.json").exists() and steps_saved(script, folder) == 2
-    script.resume(folder)
-    ends_alike(script, folder)
+    ends_alike(script, script.resume(folder))
 
 
 def test_stopped_on_a_full_disk_it_says_so_and_what_room_it_needs(tmp_path, monkeypatch, capsys):
-    monkeypatch.undo()
-    tiny_runs.lighten(monkeypatch.setattr, narrow=False)
-    stop(PART2.start, 1, tmp_path / "run")
+    stop(PART1.start, 1, tmp_path / "run", "--num_hidden", "400")
     monkeypatch.setattr(checkpoint, "write_whole", full)
-    assert stop(PART2.resume, 1, tmp_path / "run") == 143
+    assert stop(PART1.resume, 1, tmp_path / "run") == 143
     out, err = capsys.readouterr()
     assert out.endswith("stopped by SIGTERM; the last checkpoint stays\n")
     size = (tmp_path / "run/checkpoint.pt").stat().st_size / 1e6
@@ -133,13 +125,10 @@ def test_no_checkpoint_counts_on_a_row_of_metrics_that_is_not_on_the_disk(ends_a
         patch.setattr(Run, "flush", full)
         assert stop(PART1.start, 5, tmp_path / "run", *EVERY) == 143
     assert not (tmp_path / "run/checkpoint.pt").exists()
-    PART1.resume(tmp_path / "run")
-    ends_alike(PART1, tmp_path / "run")
+    ends_alike(PART1, PART1.resume(tmp_path / "run"))
 
 
-# Numbers that are not finite
-
-LOSSES = {
+NOT_FINITE = {
     "nan": lambda loss, logits: loss * math.nan,
     "inf": lambda loss, logits: loss * math.inf,
     "a gradient of nan": lambda loss, logits: loss + (logits.sum() * 0).sqrt(),
@@ -147,52 +136,40 @@ LOSSES = {
 
 
 @all_scripts
-@pytest.mark.parametrize("change", LOSSES)
-def test_a_loss_or_gradient_that_is_not_finite_ends_the_run_at_the_last_good_step(
-    script, change, ends_alike, tmp_path, monkeypatch
-):
+@pytest.mark.parametrize("change", NOT_FINITE.values(), ids=NOT_FINITE)
+def test_what_is_not_finite_ends_the_run_at_the_last_good_step(script, change, ends_alike, tmp_path, monkeypatch):
     where, name = (recipes, "generator_loss") if script is PART2 else (torch.nn.functional, "cross_entropy")
     original, batches = getattr(where, name), []
 
     def changed(logits, *args, **kwargs):
         batches.append(torch.is_grad_enabled())  # evaluation does not count
         loss = original(logits, *args, **kwargs)
-        return LOSSES[change](loss, logits) if sum(batches) == 5 else loss
+        return change(loss, logits) if sum(batches) == 5 else loss
 
     with monkeypatch.context() as patch:
         patch.setattr(where, name, changed)
         failure = refusal(script.start, tmp_path / "run", *EVERY)
     assert failure.status == 1 and "the last good checkpoint is kept" in str(failure)
     assert steps_saved(script, tmp_path / "run") == 4
-    script.resume(tmp_path / "run")
-    ends_alike(script, tmp_path / "run")
+    ends_alike(script, script.resume(tmp_path / "run"))
 
 
 LEARNERS = [(PART1, "network"), (PART1, "optimizer"), (CURRICULUM, "network"), (PART2, "generator"), (PART2, "average")]
 
 
 @pytest.mark.parametrize(("script", "name"), LEARNERS, ids=str)
-def test_a_weight_that_is_not_finite_never_gets_into_a_checkpoint(script, name, tmp_path, monkeypatch):
+def test_a_weight_that_is_not_finite_never_gets_into_a_checkpoint(script, name, tmp_path):
     """Wherever it comes from: here from nowhere."""
-    learners = {}
 
-    def watched_saver(run, interval, description, learners_, progress):
-        learners.update(learners_)
-        return Saver(run, interval, description, learners_, progress)
-
-    def spoil(_: Saver) -> None:
-        state = learners[name].state_dict()
+    def spoil(saver: Saver) -> None:
+        state = saver._learners[name].state_dict()
         tensors = [t for part in state["state"].values() for t in part.values()] if "state" in state else state.values()
         next(t for t in tensors if t.is_floating_point() and t.numel() > 1).view(-1)[-1] = math.nan
 
-    monkeypatch.setattr(script.module, "Saver", watched_saver)
     with after_step(4, spoil):
         failure = refusal(script.start, tmp_path / "run", *EVERY)
     assert failure.status == 1 and "a weight is no longer finite" in str(failure)
     assert steps_saved(script, tmp_path / "run") == 3
-
-
-# Memory, and company
 
 
 def no_memory(*_):
@@ -213,20 +190,17 @@ def test_too_little_memory_on_the_way_costs_nothing_that_was_saved(script, ends_
         status, _, err = answer(script.module, *script.tiny.split(), *EVERY, "--out_dir", tmp_path / "run")
     assert (status, err.count("\n")) == (1, 1) and "not enough memory" in err
     assert steps_saved(script, tmp_path / "run") == 3
-    script.resume(tmp_path / "run")
-    ends_alike(script, tmp_path / "run")
+    ends_alike(script, script.resume(tmp_path / "run"))
 
 
-def test_a_second_process_on_a_run_is_refused_in_one_line(ends_alike, tmp_path):
-    folder, log = tmp_path / "run", tmp_path / "log"
+def test_a_run_under_way_cannot_be_resumed_by_another(ends_alike, tmp_path):
+    folder = tmp_path / "run"
 
-    def second(_: Saver) -> None:
+    def another(_: Saver) -> None:
         before = tiny_runs.files_of(folder)
-        assert end(child(PART1, log, "--resume", folder)) == 2
+        assert f"{folder}: another process is writing to this run" in tiny_runs.refused(PART1, "--resume", folder)
         assert tiny_runs.files_of(folder) == before
 
-    with after_step(4, second):
+    with after_step(4, another):
         PART1.start(folder, *EVERY)
-    (line,) = log.read_text().splitlines()
-    assert f"{folder}: another process is writing to this run" in line
     ends_alike(PART1, folder)

@@ -11,21 +11,23 @@ from common.figures import STYLES, draw_curves, new_figure, save_animation, save
 def test_tiles_by_hand():
     images = torch.tensor([[-1.0, 1.0], [0.0, -1.0], [1.0, 0.5]]).view(3, 1, 1, 2)  # three pictures, 1 × 2 pixels
     sheet = tile(images, columns=2, gap=1)
-    assert sheet.dtype == np.uint8
-    assert sheet.tolist() == [
-        [0, 255, 160, 128, 0],  # first row of pictures, a gap between
-        [160, 160, 160, 160, 160],
-        [255, 191, 160, 160, 160],  # the last place stays empty
-    ]
+    rows = [0, 255, 160, 128, 0], [160] * 5, [255, 191, 160, 160, 160]  # a gap between; the last place stays empty
+    assert sheet.dtype == np.uint8 and sheet.tolist() == list(rows)
     assert tile(torch.zeros(7, 1, 28, 28), 3).shape == (88, 88)
     out_of_range = torch.tensor([-7.0, 7.0], dtype=torch.bfloat16, requires_grad=True).view(1, 1, 1, 2)
     assert tile(out_of_range * 1, columns=2).tolist() == [[0, 255]]  # from a graph, in half precision
 
 
-def test_a_picture_is_written_pixel_for_pixel(tmp_path):
+def test_a_picture_is_written_pixel_for_pixel_and_a_figure_without_a_display(tmp_path, monkeypatch):
     sheet = np.array([[0, 50, 255], [160, 7, 80]], dtype=np.uint8)
     save_picture(sheet, tmp_path / "p.png", scale=3)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "p.png")), sheet.repeat(3, 0).repeat(3, 1))
+    monkeypatch.delenv("DISPLAY", raising=False)
+    figure = new_figure(3, 2)
+    figure.subplots().imshow([[0, 1]], cmap="gray")
+    save_figure(figure, tmp_path / "f.png")
+    written = np.asarray(Image.open(tmp_path / "f.png").convert("L"))
+    assert written.shape == (300, 450) and (written == 0).any()
 
 
 @pytest.mark.parametrize("greys", [[0], [0, 17, 34, 255], [0, 0, 85, 85, 85]])
@@ -50,12 +52,3 @@ def test_every_curve_is_drawn_over_x_and_named_and_told_apart_without_colour():
     assert [text.get_text() for text in axes.get_legend().get_texts()] == list(curves)
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "loss")
     assert len({str(style["linestyle"]) for style in STYLES}) == len(STYLES) >= 5
-
-
-def test_a_figure_is_written_without_a_display(tmp_path, monkeypatch):
-    monkeypatch.delenv("DISPLAY", raising=False)
-    figure = new_figure(3, 2)
-    figure.subplots().imshow([[0, 1]], cmap="gray")
-    save_figure(figure, tmp_path / "f.png")
-    written = np.asarray(Image.open(tmp_path / "f.png").convert("L"))
-    assert written.shape == (300, 450) and (written == 0).any()

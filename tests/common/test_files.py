@@ -41,11 +41,12 @@ def test_text_and_bytes_are_written_as_they_are_with_the_usual_rights(data, writ
     assert (tmp_path / "file").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
-def test_json_comes_back_equal_and_may_be_edited_by_hand(tmp_path):
+def test_json_comes_back_equal_and_so_does_a_table(tmp_path):
     write_json(tmp_path / "c.json", {"a": [1, None, "σ"], "b": 0.1})
     assert read_json(tmp_path / "c.json") == {"a": [1, None, "σ"], "b": 0.1}
-    (tmp_path / "c.json").write_text((tmp_path / "c.json").read_text().replace("0.1", "0.2"))
-    assert read_json(tmp_path / "c.json")["b"] == 0.2
+    write_csv(tmp_path / "t.csv", [{"name": "a,b", "x": 0.5}, {"name": "σ", "x": ""}])
+    with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
+        assert list(csv.DictReader(file)) == [{"name": "a,b", "x": "0.5"}, {"name": "σ", "x": ""}]
 
 
 @pytest.mark.parametrize("data", [None, b"", b"{", b"[1]", b"\xff\xfe"])
@@ -54,9 +55,3 @@ def test_json_that_cannot_be_read_is_one_line(data, tmp_path):
         (tmp_path / "c.json").write_bytes(data)
     with pytest.raises(UserError, match=r"c\.json: (cannot be read \(No such file|is damaged)"):
         read_json(tmp_path / "c.json")
-
-
-def test_a_table_reads_back(tmp_path):
-    write_csv(tmp_path / "t.csv", [{"name": "a,b", "x": 0.5}, {"name": "σ", "x": ""}])
-    with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
-        assert list(csv.DictReader(file)) == [{"name": "a,b", "x": "0.5"}, {"name": "σ", "x": ""}]

@@ -3,6 +3,7 @@
 import functools
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -11,16 +12,11 @@ from common import checkpoint, distributed
 from common.cli import UserError
 from common.files import read_json, write_json
 from common.saving import Saver
-from part2.generators import export_generator
 from tests import tiny_runs
 from tests.faults import EVERY, soak
 from tests.tiny_runs import CURRICULUM, PART1, PART2, SCRIPTS, Script, all_scripts, differences, ending, stop, without
 
 pytestmark = pytest.mark.usefixtures("light")
-with_epochs = pytest.mark.parametrize("script", [PART1, PART2], ids=str)
-
-
-# The same bits
 
 CASES = [(script, step, ()) for script in (PART1, PART2) for step in range(1, 7)]
 CASES += [(CURRICULUM, step, ()) for step in (1, 7, 10, 12, 13, 20)]  # logged at 10; from 12 on it settles
@@ -34,8 +30,7 @@ CASES += [pytest.param(script, step, flags, marks=soak) for script, flags in VAR
 @pytest.mark.parametrize(("script", "step", "flags"), CASES, ids=str)
 def test_stopped_after_any_batch_and_resumed_it_ends_in_the_same_bits(script, step, flags, ends_alike, tmp_path):
     assert stop(script.start, step, tmp_path / "run", *flags) == 143
-    script.resume(tmp_path / "run")
-    ends_alike(script, tmp_path / "run", *flags)
+    ends_alike(script, script.resume(tmp_path / "run"), *flags)
 
 
 def test_networks_of_full_size_end_in_the_same_bits_too_and_so_do_their_pictures(tmp_path, monkeypatch):
@@ -45,8 +40,10 @@ def test_networks_of_full_size_end_in_the_same_bits_too_and_so_do_their_pictures
     stop(PART2.start, 4, tmp_path / "run")
     PART2.resume(tmp_path / "run")
     assert differences(ending(PART2, tmp_path / "straight"), ending(PART2, tmp_path / "run")) == []
-    grids = [{p.name: p.read_bytes() for p in (tmp_path / run / "grids").iterdir()} for run in ("straight", "run")]
-    assert len(grids[0]) == 3 and grids[0] == grids[1]
+    (tmp_path / "run/grids/best.png").write_bytes(b"a picture of the user's own")
+    straight, run = (PART2.module.grids_of(tmp_path / folder) for folder in ("straight", "run"))
+    assert [path.name for path in run] == ["0000000.png", "0000004.png", "0000006.png"]
+    assert [path.read_bytes() for path in run] == [path.read_bytes() for path in straight]
 
 
 @all_scripts
@@ -55,48 +52,50 @@ def test_stopped_before_its_first_checkpoint_it_starts_over(script, ends_alike, 
     with pytest.raises(tiny_runs.Death), tiny_runs.after_step(script.last_step - 1, tiny_runs.die):
         script.start(tmp_path / "run")
     assert tiny_runs.rows_in(tmp_path / "run") and not (tmp_path / "run/checkpoint.pt").exists()
-    script.resume(tmp_path / "run")
-    ends_alike(script, tmp_path / "run")
+    ends_alike(script, script.resume(tmp_path / "run"))
 
 
-@with_epochs
+@pytest.mark.parametrize("script", [PART1, PART2], ids=str)
 def test_a_finished_run_with_more_epochs_is_one_that_had_them_from_the_start(script, ends_alike, tmp_path):
     script.start(tmp_path / "run")
     assert stop(script.resume, 2, tmp_path / "run", script.epochs, "4") == 143
     assert not (tmp_path / "run/result.json").exists()
-    script.resume(tmp_path / "run", script.epochs, "5")
-    ends_alike(script, tmp_path / "run", script.epochs, "5")
+    ends_alike(script, script.resume(tmp_path / "run", script.epochs, "5"), script.epochs, "5")
     assert len(read_json(tmp_path / "run/config.json")["resumed"]) == 2
 
 
-def test_a_run_that_was_moved_and_is_named_from_elsewhere_goes_on(ends_alike, tmp_path, monkeypatch):
+def test_a_run_that_was_moved_annotated_and_begun_elsewhere_goes_on(ends_alike, tmp_path, monkeypatch, capsys):
     stop(PART1.start, 2, tmp_path / "run")
     (tmp_path / "прогон 1").mkdir()
-    (tmp_path / "run").rename(tmp_path / "прогон 1" / "moved")
+    folder = (tmp_path / "run").rename(tmp_path / "прогон 1" / "moved")
+    config = read_json(folder / "config.json")
+    packages = {**config["packages"], "torch": "2.10.0"}
+    write_json(folder / "config.json", {**config, "packages": packages, "remark": "the one with the coffee stain"})
     monkeypatch.chdir(tmp_path / "прогон 1")
     assert PART1.resume(Path("moved")) == Path("moved")
-    ends_alike(PART1, Path("moved"))
-    assert read_json(Path("moved/config.json"))["arguments"]["out_dir"] == "moved"
+    ends_alike(PART1, folder)
+    said = f"resumed elsewhere, so its bits may differ from here on: torch 2.10.0 → {config['packages']['torch']}\n"
+    assert said in capsys.readouterr().out
+    config = read_json(folder / "config.json")
+    assert (config["arguments"]["out_dir"], config["remark"]) == ("moved", "the one with the coffee stain")
 
 
 def test_an_evaluation_may_draw_from_anywhere(ends_alike, tmp_path, monkeypatch):
     evaluate = PART1.module.evaluate
     monkeypatch.setattr(PART1.module, "evaluate", lambda *args: (torch.randn(7), evaluate(*args))[1])
-    PART1.start(tmp_path / "run")
-    ends_alike(PART1, tmp_path / "run")
+    ends_alike(PART1, PART1.start(tmp_path / "run"))
 
 
 @all_scripts
 def test_the_thread_count_is_that_of_the_start_and_afterwards_as_it_was(script, tmp_path):
     """Sums are added up in another order by another number of threads."""
-    used, watched = [], functools.partial(tiny_runs.after_step, 1, lambda saver: used.append(torch.get_num_threads()))
-    with watched(), pytest.raises(SystemExit), tiny_runs.after_step(2, tiny_runs.raise_signal):
-        script.start(tmp_path / "run", "--threads", "3")
+    used = []
+    with tiny_runs.after_step(1, lambda _: used.append(torch.get_num_threads())):
+        stop(script.start, 2, tmp_path / "run", "--threads", "3")
     assert torch.get_num_threads() == 1
-    with watched():
+    with tiny_runs.after_step(1, lambda _: used.append(torch.get_num_threads())):
         script.resume(tmp_path / "run")
     assert (used, torch.get_num_threads()) == ([3, 3], 1)
-    assert read_json(tmp_path / "run/config.json")["arguments"]["threads"] == 3
 
 
 def test_resume_alone_takes_the_newest_unfinished_run_of_this_script(outputs, ends_alike):
@@ -138,13 +137,8 @@ def eventful(monkeypatch):
 
 def initial_state(script: Script, folder: Path) -> dict:
     """What a checkpoint of a new run would hold before the first step."""
-
-    def first(saver: Saver) -> None:
-        saver.at_end()
-        raise tiny_runs.Death
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(tiny_runs.Death):
-        patch.setattr(Saver, "__enter__", first)
+    first = mock.patch.object(Saver, "__enter__", lambda saver: (saver.at_end(), tiny_runs.die()))
+    with first, pytest.raises(tiny_runs.Death):
         script.start(folder, *FLAGS[script])
     return script.saved(folder)
 
@@ -156,10 +150,10 @@ def test_an_item_of_a_checkpoint_put_back_to_its_start_changes_the_end(script, s
     content, new = script.saved(tmp_path / "run"), initial_state(script, tmp_path / "new")
     path, _, value = item.partition("=")
     *parents, name = path.split(".")
-    inner = functools.reduce(dict.__getitem__, parents, content)
-    value = float(value) if value else functools.reduce(dict.__getitem__, [*parents, name], new)
-    assert differences(inner[name], value), "it is at its start"
-    inner[name] = type(inner[name])(value) if path != item else value
+    inner, inner_of_new = (functools.reduce(dict.__getitem__, parents, whole) for whole in (content, new))
+    start = type(inner[name])(float(value)) if value else inner_of_new[name]
+    assert differences(inner[name], start), "it is at its start"
+    inner[name] = start
     checkpoint.save(tmp_path / "run/checkpoint.pt", script.kind, without(content, "schema", "kind"))
     try:
         script.resume(tmp_path / "run")
@@ -208,19 +202,11 @@ def refused(script: Script, folder: Path, *flags) -> str:
     return line
 
 
-FREE = {"checkpoint_interval": "7", "lengths": "5", "save_interval": "7", "tensorboard": None}
-FIXED = {"input_length": "5", "input_dim": "10", "encoding": "raw", "plain": None, "model": "rnn", "num_hidden": "5"}
-FIXED |= {"init": "normal", "patience": "3", "batch_size": "20", "learning_rate": "0.01", "max_norm": "3.0"}
-FIXED |= {
-    "data_size": "111",
-    "portion_train": "0.7",
-    "seed": "1",
-    "device": "cuda",
-    "precision": "bf16",
-    "threads": "4",
-}
-FIXED |= {"deterministic": None, "recipe": "reference", "latent_dim": "5", "log_interval": "3", "eval_interval": "1"}
-FIXED |= {"eval_split": "validation", "threads": "4"}
+FREE = "checkpoint_interval=7 lengths=5 save_interval=7 tensorboard"
+FIXED = "input_length=5 input_dim=10 encoding=raw plain model=rnn num_hidden=5 init=normal patience=3 batch_size=20 "
+FIXED += "learning_rate=0.01 max_norm=3.0 data_size=111 portion_train=0.7 seed=1 device=cuda precision=bf16 threads=4 "
+FIXED += "deterministic recipe=reference latent_dim=5 log_interval=3 eval_interval=1 eval_split=validation"
+SETTINGS = {setting.split("=")[0]: setting for setting in (FREE + " " + FIXED).split()}
 
 
 @all_scripts
@@ -230,13 +216,12 @@ def test_every_setting_is_either_free_or_fixed(script, unfinished, monkeypatch):
     folder = unfinished[script]
     before = read_json(folder / "config.json")["arguments"]
     for name in before.keys() - {"out_dir", "processes", (script.epochs or "--")[2:]}:
-        value = (FREE | FIXED)[name]
-        flags = [f"--{name}"] if value is None else [f"--{name}", value]
-        if name in FIXED:
-            change = f"these settings would change the result: {name} {before[name]} → {value or 'True'}"
-            assert refused(script, folder, *flags).endswith(change)
+        flag, value = f"--{SETTINGS[name]}", SETTINGS[name].partition("=")[2] or "True"
+        if SETTINGS[name] in FIXED.split():
+            change = f"these settings would change the result: {name} {before[name]} → {value}"
+            assert refused(script, folder, flag).endswith(change)
         else:
-            args = script.module.parse_args(["--resume", str(folder), *flags])
+            args = script.module.parse_args(["--resume", str(folder), flag])
             assert vars(args)[name] != before[name] and args.out_dir == folder
 
 
@@ -251,8 +236,7 @@ def test_all_differences_are_listed_and_the_same_settings_given_again_pass(scrip
 
 
 def test_a_flag_newer_than_the_run_had_its_default(run):
-    folder = run(PART1)
-    config = read_json(folder / "config.json")
+    config = read_json((folder := run(PART1)) / "config.json")
     del config["arguments"]["init"]
     write_json(folder / "config.json", config)
     assert PART1.module.parse_args(["--resume", str(folder)]).init == "memory"
@@ -267,6 +251,8 @@ def test_a_finished_run_is_refused_unless_more_epochs_are_asked_for(script, unfi
         more = f"this run is finished; to train on, ask for more: {script.epochs} N"
         assert more in refused(script, folder, script.epochs, "2") and more in refused(script, folder, *EVERY)
         assert f"{script.epochs[2:]} 2 → 1" in refused(script, unfinished[script], script.epochs, "1")
+        (folder / "checkpoint.pt").unlink()
+        assert "its checkpoint is gone" in refused(script, folder, script.epochs, "4")
 
 
 def test_what_is_no_run_of_this_script_is_refused(unfinished, tmp_path):
@@ -276,11 +262,11 @@ def test_what_is_no_run_of_this_script_is_refused(unfinished, tmp_path):
     (tmp_path / "a text").write_text("text")
     for folder in (tmp_path, tmp_path / "nowhere", tmp_path / "a text", unfinished[PART1] / "checkpoint.pt"):
         assert "config.json: cannot be read" in refused(PART1, folder)
+    for data in (b"", b"[]", b"\xff\xfe", b'{"script": "part1/train.py"}'):
+        (tmp_path / "config.json").write_bytes(data)
+        assert f"{tmp_path / 'config.json'}: is damaged" in refused(PART1, tmp_path)
     assert "--out_dir" in refused(PART1, unfinished[PART1], "--out_dir", tmp_path / "new")
     assert not (tmp_path / "new").exists()
-
-
-# Damage
 
 
 @all_scripts
@@ -289,26 +275,42 @@ def test_a_damaged_checkpoint_is_named_and_the_advice_ends_in_the_same_bits(scri
     """README and the error say: rename checkpoint.previous.pt to checkpoint.pt."""
     folder = run(script)
     path, data = folder / "checkpoint.pt", (folder / "checkpoint.pt").read_bytes()
-    path.unlink()
-    if damage == "cut":
-        path.write_bytes(data[:-999])
+    path.write_bytes(data[:-999]) if damage == "cut" else path.unlink()
     line = refused(script, folder)
     assert line.startswith(f"{path}: ") and line.endswith("rename checkpoint.previous.pt to checkpoint.pt to use it")
     (folder / "checkpoint.previous.pt").replace(path)
-    script.resume(folder)
-    ends_alike(script, folder)
+    ends_alike(script, script.resume(folder))
 
 
-def test_a_checkpoint_of_another_kind_or_without_its_training_is_refused(run, unfinished, tmp_path, monkeypatch):
-    monkeypatch.undo()
-    tiny_runs.lighten(monkeypatch.setattr, narrow=False)
-    folder = run(PART2)
-    (folder / "checkpoint.previous.pt").unlink()
-    shutil.copy(unfinished[PART1] / "checkpoint.pt", folder)
-    assert "holds a palindrome network, not a GAN" in refused(PART2, folder)
-    stop(PART2.start, 2, tmp_path / "full size")
-    export_generator(tmp_path / "full size/checkpoint.pt", folder / "checkpoint.pt")
-    assert "holds a network to use, not a training" in refused(PART2, folder)
+MISFIT = "does not fit this training"
+MISFITS = {
+    "a parameter more": (MISFIT, lambda content: content["network"].update(more=torch.zeros(2))),
+    "a parameter less": (MISFIT, lambda content: content["network"].pop("bias")),
+    "another shape": (MISFIT, lambda content: content["network"].update(bias=torch.zeros(3))),
+    "no weights": (MISFIT, lambda content: content.update(network=[1, 2])),
+    "no optimiser": (MISFIT, lambda content: content.pop("optimizer")),
+    "an optimiser of nothing": (MISFIT, lambda content: content.update(optimizer={})),
+    "no progress": (MISFIT, lambda content: content["progress"].pop("epoch")),
+    "another kind": ("holds a GAN, not a palindrome network", lambda content: content.update(kind="GAN")),
+    "weights alone": ("holds a network to use, not a training", lambda content: content.pop("clock")),
+    "another run's": ("its checkpoint is another run's", lambda content: content["clock"].update(run="another")),
+}
+
+
+@pytest.mark.parametrize(("why", "change"), MISFITS.values(), ids=MISFITS)
+def test_a_checkpoint_that_is_not_of_this_training_is_refused(why, change, run):
+    folder = run(PART1)
+    content = PART1.saved(folder)
+    change(content)
+    torch.save(content, folder / "checkpoint.pt")
+    assert why in refused(PART1, folder)
+
+
+def test_a_recipe_whose_numbers_have_changed_since_is_refused(run, monkeypatch):
+    recipes = PART2.module.RECIPES
+    monkeypatch.setitem(recipes, "improved", recipes["reference"])
+    line = refused(PART2, run(PART2))
+    assert "does not fit this training: " in line and "penalty 0.3 → 0.0" in line and "halving 20 → 0.0" in line
 
 
 @all_scripts
@@ -320,12 +322,4 @@ def test_metrics_may_have_rows_too_many_but_none_too_few(script, run, ends_alike
         (folder / "metrics.jsonl").write_bytes(fewer)
         assert refused(script, folder).startswith(f"{folder / 'metrics.jsonl'}: is damaged (it is shorter")
     (folder / "metrics.jsonl").write_bytes(sound + b'{"epoch": 2, "batch": 6}\n{"epo')
-    script.resume(folder)
-    ends_alike(script, folder)
-
-
-@pytest.mark.parametrize("data", [b"", b"[]", b"\xff\xfe", b'{"script": "part1/train.py"}'])
-def test_a_foreign_config_is_one_line(data, run):
-    folder = run(PART1)
-    (folder / "config.json").write_bytes(data)
-    assert f"{folder / 'config.json'}: is damaged" in refused(PART1, folder)
+    ends_alike(script, script.resume(folder))

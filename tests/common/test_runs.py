@@ -13,11 +13,11 @@ from PIL import Image
 from common import environment, runs
 from common.cli import UserError
 from common.files import read_json, write_json
-from common.runs import Run, newest, read_metrics
+from common.runs import Run, find_run, newest, read_metrics
 from tests.faults import full
 from tests.tiny_runs import files_of
 
-SCRIPT = "part1/train.py"
+SCRIPT, GAN = "part1/train.py", "part2/train_gan.py"
 
 
 def start(folder) -> Run:
@@ -45,26 +45,24 @@ def test_the_commit_is_the_checkout_s_dirty_if_files_differ_and_unknown_without_
     (tmp_path / "file").write_text("1")
     git("add", "file")
     git("commit", "-m", "first")
-    assert environment.commit() == git("rev-parse", "--short=12", "HEAD")
+    commit = git("rev-parse", "--short=12", "HEAD")
+    monkeypatch.setenv("GIT_DIR", os.devnull)  # a hook's, of another repository
+    assert environment.commit() == commit
     (tmp_path / "file").write_text("2")
-    assert environment.commit().endswith("-dirty")
+    assert environment.commit() == f"{commit}-dirty"
     monkeypatch.setenv("PATH", "")
     assert environment.commit() == "unknown"
 
 
 @pytest.mark.parametrize(("name", "why"), [("config.json", "already holds a run"), ("thesis.txt", "is not empty")])
-def test_a_folder_that_holds_something_is_refused_and_left_alone(name, why, tmp_path):
+def test_a_folder_that_holds_something_or_cannot_be_is_refused_and_left_alone(name, why, tmp_path):
     (tmp_path / name).write_text("mine")
     with pytest.raises(UserError, match=rf"--out_dir .* {why}; name a new folder"):
         start(tmp_path)
-    assert files_of(tmp_path) == {tmp_path / name: b"mine"}
-
-
-def test_a_regular_file_in_the_way_is_a_user_error(tmp_path):
-    (tmp_path / "file").touch()
-    for folder in (tmp_path / "file", tmp_path / "file/run"):
+    for folder in (tmp_path / name, tmp_path / name / "run"):  # a regular file in the way
         with pytest.raises(UserError, match=r"--out_dir .* cannot be written to"):
             start(folder)
+    assert files_of(tmp_path) == {tmp_path / name: b"mine"}
 
 
 @pytest.mark.parametrize("existed", [False, True])
@@ -109,34 +107,53 @@ def test_metrics_that_cannot_be_read_are_a_user_error(data, tmp_path):
 
 
 def test_a_run_is_held_and_without_a_result_until_it_is_finished(outputs):
+    def newest_ones() -> tuple:
+        return newest(SCRIPT, finished=False), newest(SCRIPT, finished=True)
+
     run = start(None)
-    assert (newest(SCRIPT, finished=False), newest(SCRIPT, finished=True)) == (None, None)  # nothing to go on from yet
+    assert newest_ones() == (None, None)  # nothing to go on from yet
     run.checkpoint.touch()
-    assert (newest(SCRIPT, finished=False), newest(SCRIPT, finished=True)) == (run.folder, None)
+    assert newest_ones() == (run.folder, None)
     with pytest.raises(UserError, match="another process is writing to this run"):
         Run(run.folder).lock()
     run.finish({"accuracy": 1.0})
-    assert (newest(SCRIPT, finished=False), newest(SCRIPT, finished=True)) == (None, run.folder)
+    assert newest_ones() == (None, run.folder)
     assert read_json(run.folder / "result.json") == {"accuracy": 1.0, "run": run.config["id"]}
     Run(run.folder).lock()
 
 
+def leave(folder: Path, script: str, day: int, finished: bool) -> Path:
+    """What is left of a run that was started that day."""
+    folder.mkdir(parents=True)
+    config = {"script": script, "started": f"2024-01-{day:02}T10:00:00+00:00", "name": folder.name}
+    write_json(folder / "config.json", config)
+    write_json(folder / ("result.json" if finished else "checkpoint.pt"), {})
+    return folder
+
+
 def test_the_newest_run_of_a_script_is_found_finished_or_not(outputs):
-    """By when it was started, not by its name; what is no run of ours is passed over."""
+    """By when it was started, not by its name; copies, renamed ones and what is no run of ours are passed over."""
+    part2 = outputs / "part2"
+    leave(part2 / "z", GAN, 1, finished=True)
+    finished, unfinished = leave(part2 / "b", GAN, 2, True), leave(part2 / "a", GAN, 3, False)
+    walks = leave(part2 / "walks", "part2/interpolate.py", 4, finished=True)
+    leave(part2 / "renamed", GAN, 5, True).rename(part2 / "a backup")
+    for k, data in enumerate(["", "{}", "[]", "{torn", f'{{"script": "{GAN}"}}']):
+        (leave(part2 / f"foreign{k}", "", 5, finished=True) / "config.json").write_text(data)
+    assert newest(GAN, finished=True) == finished
+    assert newest(GAN, finished=False) == unfinished
+    assert newest("part2/interpolate.py", GAN, finished=True) == walks
 
-    def leave(name: str, script: str, day: int, finished: bool) -> Path:
-        folder = outputs / "part2" / name
-        folder.mkdir(parents=True)
-        config = {"script": script, "started": f"2024-01-{day:02}T10:00:00+00:00", "name": name}
-        write_json(folder / "config.json", config)
-        write_json(folder / ("result.json" if finished else "checkpoint.pt"), {})
-        return folder
 
-    leave("z", "part2/train_gan.py", 1, finished=True)
-    finished, unfinished = leave("b", "part2/train_gan.py", 2, True), leave("a", "part2/train_gan.py", 3, False)
-    walks = leave("walks", "part2/interpolate.py", 4, finished=True)
-    for k, data in enumerate(["", "{}", "[]", "{torn", '{"script": "part2/train_gan.py"}']):
-        (leave(f"foreign{k}", "", 5, finished=True) / "config.json").write_text(data)
-    assert newest("part2/train_gan.py", finished=True) == finished
-    assert newest("part2/train_gan.py", finished=False) == unfinished
-    assert newest("part2/interpolate.py", "part2/train_gan.py", finished=True) == walks
+def test_the_network_to_use_is_the_named_run_else_the_newest_finished_one_else_the_pretrained(outputs, capsys):
+    """And it is said which it is."""
+    pretrained = runs.ROOT / "outputs/pretrained/generator"
+    assert find_run(None, [GAN], pretrained) == pretrained
+    old, new = (leave(outputs / "part2" / name, GAN, day, True) for day, name in enumerate(["old", "new"], start=1))
+    assert find_run(None, [GAN], pretrained) == new and find_run(old, [GAN], pretrained) == old
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first.endswith("(the pretrained one, as no run of part2/train_gan.py has finished under outputs/)")
+    assert second.endswith("(the newest finished run; the pretrained one: --run outputs/pretrained/generator)")
+    assert third == f"network: {old} (named by --run)"
+    with pytest.raises(UserError, match=r"--run .*gone: there is no such run"):
+        find_run(old.with_name("gone"), [GAN], pretrained)

@@ -1,6 +1,5 @@
 """When a run is saved: at intervals of seconds, when a signal asks for it, at the end. And how it is stopped."""
 
-import contextlib
 import functools
 import itertools
 import random
@@ -13,27 +12,13 @@ import pytest
 
 from common import checkpoint, saving
 from common.files import read_json
-from common.runs import read_metrics
+from common.runs import Run, read_metrics
 from common.saving import Saver
 from tests.faults import EVERY, child, end, slowly, soak, wait_until
-from tests.tiny_runs import (
-    CURRICULUM,
-    PART1,
-    PART2,
-    SCRIPTS,
-    Death,
-    after_step,
-    all_scripts,
-    die,
-    raise_signal,
-    rows_in,
-    stop,
-)
+from tests.tiny_runs import CURRICULUM, PART1, PART2, SCRIPTS, after_step, all_scripts, die, raise_signal, rows_in, stop
 
 pytestmark = [pytest.mark.usefixtures("light")]
 pytestmark += [pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="signals of POSIX")]
-
-# Seconds
 
 
 @pytest.fixture
@@ -57,7 +42,7 @@ SAVES += [(script, ["20"], [2, 4, 6, 6]) for script in (PART1, PART2)]
 @pytest.mark.parametrize(("script", "interval", "expected"), SAVES, ids=str)
 def test_the_interval_counts_seconds(script, interval, expected, clock, tmp_path, monkeypatch):
     saves, save = [], checkpoint.save
-    monkeypatch.setattr(checkpoint, "save", lambda *args: (saves.append(clock.steps), save(*args)))
+    monkeypatch.setattr(checkpoint, "save", lambda *args, **kept: (saves.append(clock.steps), save(*args, **kept)))
     script.start(tmp_path / "run", *(f"--checkpoint_interval={seconds}" for seconds in interval))
     assert saves == expected
 
@@ -65,26 +50,24 @@ def test_the_interval_counts_seconds(script, interval, expected, clock, tmp_path
 @all_scripts
 def test_seconds_go_on_at_resume_and_a_pause_does_not_count(script, clock, tmp_path):
     def seconds(folder) -> list[float]:
-        return [read_json(folder / "result.json")["seconds"], *(row["seconds"] for row in read_metrics(folder))]
+        return [*(row["seconds"] for row in read_metrics(folder)), read_json(folder / "result.json")["seconds"]]
 
     straight = seconds(script.start(tmp_path / "straight"))
-    assert straight[0] == 10 * script.last_step and straight[1:] == sorted(straight[1:])
+    assert straight[-1] == 10 * script.last_step and straight == sorted(straight)
     stop(script.start, 4, tmp_path / "run")
     clock.now += 10_000
     assert seconds(script.resume(tmp_path / "run")) == straight
 
 
-# Signals, in this process
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_run_with_its_status_and_the_way_to_go_on(number, tmp_path, capsys):
-    assert stop(PART1.start, 2, tmp_path / "run", number=number) == 128 + number
-    *_, last = capsys.readouterr().out.splitlines()
-    assert last == f"stopped by {number.name}; go on with: --resume {tmp_path / 'run'}"
-    assert PART1.saved(tmp_path / "run")["progress"]["batch"] == 2
-    assert not (tmp_path / "run/checkpoint.previous.pt").exists()  # saved once, when the step was done
-    assert not (tmp_path / "run/result.json").exists()
+    """A way that can be pasted into a shell."""
+    folder = tmp_path / "a run"
+    assert stop(PART1.start, 2, folder, number=number) == 128 + number
+    assert capsys.readouterr().out.endswith(f"\nstopped by {number.name}; go on with: --resume '{folder}'\n")
+    assert PART1.saved(folder)["progress"]["batch"] == 2
+    assert not (folder / "checkpoint.previous.pt").exists()  # saved once, when the step was done
+    assert not (folder / "result.json").exists()
 
 
 def test_a_signal_that_is_ignored_stays_ignored(tmp_path):
@@ -110,9 +93,7 @@ BETWEEN = [(PART1, "evaluate", 1, 143), (PART2, "draw_grid", 2, 143), (PART1, "e
 
 
 @pytest.mark.parametrize(("script", "name", "nth", "status"), BETWEEN, ids=str)
-def test_a_signal_between_two_steps_counts_at_the_next_if_there_is_one(
-    script, name, nth, status, tmp_path, monkeypatch
-):
+def test_a_signal_between_two_steps_counts_at_the_next(script, name, nth, status, tmp_path, monkeypatch):
     """While an epoch is evaluated, or a grid is drawn. After the last epoch there is nothing left to go on with."""
     original, calls = getattr(script.module, name), itertools.count(1)
 
@@ -124,22 +105,42 @@ def test_a_signal_between_two_steps_counts_at_the_next_if_there_is_one(
     monkeypatch.setattr(script.module, name, interrupted)
     assert stop(script.start, 99, tmp_path / "run") == status
     assert (tmp_path / "run/result.json").exists() == (status == 0)
-    assert script.saved(tmp_path / "run")["progress"]["batch"] == {PART1: bool(status), PART2: 4}[script]
+    assert script.saved(tmp_path / "run")["progress"]["batch"] == {PART1: bool(status), PART2: 5}[script]
 
 
+OFF_THE_CLOCK = [(PART1, "accuracy_at_lengths", ()), (CURRICULUM, "accuracy_at_lengths", ())]
+OFF_THE_CLOCK += [(PART2, "sample", ("--eval_interval", "1"))]
+
+
+@pytest.mark.parametrize(("script", "name", "flags"), OFF_THE_CLOCK, ids=str)
+def test_a_signal_ends_an_evaluation_at_once(script, name, flags, tmp_path, ends_alike, monkeypatch, capsys):
+    """The test at the end, or a measurement on the way. What was trained is saved by then."""
+    monkeypatch.setattr(PART2.module, "Judge", lambda *_: lambda images: {"frechet": 1.0})  # the real one takes minutes
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as caught:
+        patch.setattr(script.module, name, lambda *_: raise_signal())
+        script.start(tmp_path / "run", *flags)
+    assert caught.value.code == 143 and "stopped by SIGTERM; go on with: --resume" in capsys.readouterr().out
+    ends_alike(script, script.resume(tmp_path / "run"), *flags)
+
+
+@all_scripts
 @pytest.mark.parametrize("how", ["finished", "stopped", "failed"])
-def test_other_peoples_handlers_are_back_in_place_after_training(how, tmp_path):
-    numbers = [*saving.STOP, signal.SIGUSR1]
-    before = [signal.getsignal(number) for number in numbers]
-    if how == "stopped":
-        stop(PART1.start, 2, tmp_path / "run")
+def test_after_training_signals_are_handled_as_before_and_the_folder_is_free(how, script, ends_alike, tmp_path):
+    """Even if someone keeps the traceback, as IPython does, and with it the frames that hold the run."""
+    before = [signal.getsignal(number) for number in (*saving.STOP, signal.SIGUSR1)]
+    kept, what_happens = None, {"finished": lambda _: None, "stopped": raise_signal, "failed": die}[how]
+    try:
+        with after_step(3, what_happens):
+            script.start(tmp_path / "run", *EVERY)
+    except BaseException as error:
+        kept = error
+    assert [signal.getsignal(number) for number in (*saving.STOP, signal.SIGUSR1)] == before
+    if how == "finished":
+        Run(tmp_path / "run").lock()
     else:
-        with after_step(2 if how == "failed" else 99, die), contextlib.suppress(Death):
-            PART1.start(tmp_path / "run")
-    assert [signal.getsignal(number) for number in numbers] == before
-
-
-# In processes of their own
+        script.resume(tmp_path / "run")
+    assert (kept is None) == (how == "finished")
+    ends_alike(script, tmp_path / "run")
 
 
 def test_a_script_as_a_user_starts_it_ends_so_too(tmp_path):

@@ -28,11 +28,11 @@ def leave_run(folder: Path, finished: bool = True, **arguments) -> None:
 @pytest.fixture
 def started(monkeypatch):
     """The commands, and the number of threads, of all runs, none of which is really started."""
-    starts = []
+    starts, done = [], SimpleNamespace(wait=lambda: 0)
 
     def start(command, env, **_):
         starts.append((list(map(str, command)), env["OMP_NUM_THREADS"]))
-        return SimpleNamespace(wait=lambda: 0)
+        return done
 
     monkeypatch.setattr(sweeps.subprocess, "Popen", start)
     return starts
@@ -69,19 +69,15 @@ def test_what_cannot_be_one_sweep_is_refused_and_nothing_started(started, tmp_pa
 
 # Runs that are really started: `patient` waits until it is stopped, and saves; `failing` waits for it, and fails.
 
-PATIENT = """
-import pathlib, signal, sys, time
+PATIENT = """import pathlib, signal, sys, time
 folder = pathlib.Path(sys.argv[-1])
 signal.signal(signal.SIGTERM, lambda *_: (folder.joinpath("saved").touch(), sys.exit(143)))
 folder.mkdir()
-time.sleep(60)
-"""
-FAILING = """
-import pathlib, sys, time
+time.sleep(60)"""
+FAILING = """import pathlib, sys, time
 while not pathlib.Path(sys.argv[-1]).with_name("patient").exists():
     time.sleep(0.01)
-sys.exit("no luck")
-"""
+sys.exit("no luck")"""
 
 
 @pytest.fixture

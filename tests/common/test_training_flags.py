@@ -32,8 +32,7 @@ def test_tensorboard_gets_every_number_of_every_row_and_changes_nothing(script, 
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     stop(script.start, 5, tmp_path / "run", "--tensorboard")
-    script.resume(tmp_path / "run")
-    ends_alike(script, tmp_path / "run")
+    ends_alike(script, script.resume(tmp_path / "run"))
     rows, board = read_metrics(tmp_path / "run"), EventAccumulator(str(tmp_path / "run")).Reload()
     assert set(board.Tags()["scalars"]) == set(rows[0])
     for name in rows[0]:

@@ -100,11 +100,3 @@ def test_speeds_are_medians_of_ratios_within_a_round_in_table_and_picture(tmp_pa
     memory = read_json(folder / "result.json")["memory"]  # bytes a step and sequence: g2, c2, i, f, s, o, tanh c, z
     assert memory["by hand"] == 4 * (7 * 8 + 8 + 1 + 1) + 4 <= memory[YARDSTICK]
     assert list(memory) == list(CONTESTANTS) and min(memory.values()) > 0
-
-
-def test_it_runs_and_leaves_its_files(answer, tmp_path):
-    flags = "--lengths 3 --rounds 1 --turn 0.001 --batch_size 4 --num_hidden 8 --device cpu --out_dir"
-    status, out, err = answer(benchmark, *flags.split(), tmp_path / "run")
-    assert (status, err) == (0, "") and out.endswith(f"picture: {tmp_path / 'run' / 'benchmark.png'}\n")
-    names = {path.name for path in (tmp_path / "run").iterdir() if path.name != ".lock"}
-    assert names == {"config.json", "benchmark.csv", "benchmark.png", "result.json"}

@@ -11,7 +11,7 @@ from common import checkpoint
 from common.cli import UserError
 from common.runs import PRETRAINED
 from part1.lstm import LSTM
-from part1.networks import INITS, KIND, NETWORKS, build, export_network, initialise, load_network
+from part1.networks import INITS, KIND, NETWORKS, build, copy_from_torch, export_network, initialise, load_network
 from part1.palindromes import draw_palindromes, encode
 
 every_network = pytest.mark.parametrize("model", NETWORKS)
@@ -51,39 +51,25 @@ def test_uniform_fills_its_bounds_and_normal_has_deviation_one_and_no_biases(mod
             assert (normal == 0).all()
 
 
-@pytest.mark.parametrize("model", ["lstm", "torch_lstm"])
-def test_memory_is_told_the_length(model):
-    def longest(length: int) -> float:  # of the logarithms of the units' memories, b_f
-        bias = next(value for name, value in built(model, "memory", length).named_parameters() if "bias" in name)
-        return bias[64:128].max().item()
-
-    assert longest(3) < math.log(2) + 1e-6 < math.log(500) < longest(1000) < math.log(999) + 1e-4
-
-
 def test_plain_is_handed_on_and_an_unknown_initialisation_is_a_value_error():
     assert built("lstm", plain=True).plain and not built("lstm").plain
     with pytest.raises(ValueError, match="memory, uniform, normal"):
         initialise(LSTM(1, 2, 3), "chrono", 10)
 
 
-def test_the_yardstick_is_initialised_as_the_lstm_and_answers_alike():
+def test_the_yardstick_answers_as_the_lstm_and_both_are_initialised_for_the_length():
     yardstick, ours = built("torch_lstm", length=12), built("lstm")
-    ours.load_state_dict(
-        {
-            "weight_ih": yardstick.lstm.weight_ih_l0.detach(),
-            "weight_hh": yardstick.lstm.weight_hh_l0.detach(),
-            "bias": yardstick.lstm.bias_ih_l0.detach() + yardstick.lstm.bias_hh_l0.detach(),
-            **{f"fc.{name}": value for name, value in yardstick.fc.state_dict().items()},
-        }
-    )
+    copy_from_torch(ours, yardstick.lstm)
+    ours.fc.load_state_dict(yardstick.fc.state_dict())
     x = torch.randn(4, 12, 10, dtype=torch.float64)
     assert torch.allclose(yardstick.double()(x), ours.double()(x), rtol=0, atol=1e-12)
-    b_i, b_f, _, b_o = ours.bias.detach().chunk(4)
-    assert torch.equal(b_i, -b_f) and (b_o == 0).all() and b_f.max() <= math.log(11) + 1e-6
+    for network in (ours, built("lstm", length=12)):
+        b_i, b_f, _, b_o = network.bias.detach().chunk(4)
+        assert torch.equal(b_i, -b_f) and (b_o == 0).all() and math.log(9) < b_f.max() <= math.log(11) + 1e-6
 
 
 @every_network
-def test_a_saved_network_comes_back_in_eval_mode(model, tmp_path):
+def test_a_saved_network_comes_back_in_eval_mode_and_another_kind_is_refused(model, tmp_path):
     network = built(model)
     content = {"model": model, "sizes": SIZES, "encoding": "raw", "progress": {"best": network.state_dict()}}
     checkpoint.save(tmp_path / "checkpoint.pt", KIND, content)
@@ -93,15 +79,12 @@ def test_a_saved_network_comes_back_in_eval_mode(model, tmp_path):
         assert not loaded.training and loaded.encoding == "raw"
     export_network(tmp_path, tmp_path / "shared.pt")
     assert equal(load_network(tmp_path / "shared.pt"), network)
+    checkpoint.save(tmp_path / "gan.pt", "GAN", content)
+    with pytest.raises(UserError, match=r"gan\.pt: holds a GAN, not a palindrome network"):
+        load_network(tmp_path / "gan.pt")
 
 
 def test_the_network_that_comes_with_the_project_remembers_a_thousand_digits():
     lstm = load_network(PRETRAINED / "lstm")
     digits = draw_palindromes(100, 1000, np.random.default_rng(0), held_out=True)
     assert (lstm(encode(digits[:, :-1], lstm.encoding)).argmax(1) == digits[:, -1]).all()
-
-
-def test_another_kind_of_checkpoint_is_a_user_error(tmp_path):
-    checkpoint.save(tmp_path / "gan.pt", "GAN", {"model": "lstm"})
-    with pytest.raises(UserError, match=r"gan\.pt: holds a GAN, not a palindrome network"):
-        load_network(tmp_path / "gan.pt")

@@ -1,12 +1,10 @@
 """Palindromes: what is drawn, how evenly, how it is split, served and encoded."""
 
-import itertools
 import math
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,34 +31,15 @@ def chi_square(digits: torch.Tensor) -> float:
     return ((counts - expected) ** 2 / expected).sum().item()
 
 
-@given(st.integers(1, 60), st.integers(1, 300), st.integers(0, 2**32))
-def test_every_row_is_a_palindrome_of_digits_no_two_are_alike_and_all_asked_for_are_there(input_length, size, seed):
-    digits = draw(input_length, size, seed).digits
-    assert digits.dtype == torch.uint8 and digits.shape[1] == input_length + 1 and digits.max() <= 9
-    assert torch.equal(digits, digits.flip(1))
-    assert len(digits.unique(dim=0)) == len(digits) == min(size, 10 ** math.ceil((input_length + 1) / 2))
-
-
-@pytest.mark.parametrize("input_length", [1, 2, 3, 4])
-def test_where_few_exist_every_one_is_there(input_length):
-    every = {row for row in itertools.product(range(10), repeat=input_length + 1) if row == row[::-1]}
-    digits = draw(input_length, 10_000).digits
-    assert {tuple(row) for row in digits.tolist()} == every
-    assert len(digits[:50, 0].unique()) > 5 or len(digits) == 10  # in random order
-
-
-@pytest.mark.parametrize("input_length", [33, 34, 35, 36, 37, 38, 100_000])
-def test_long_ones_around_the_limit_of_int64_and_the_longest(input_length):
-    size = 3 if input_length == 100_000 else 500
-    digits = draw(input_length, size).digits
-    assert digits.shape == (size, input_length + 1) and digits.max() <= 9
-    assert torch.equal(digits, digits.flip(1))
-    assert len(digits.unique(dim=0)) == size
-
-
-@pytest.mark.parametrize(("input_length", "size"), [(11, 5000), (35, 2000), (60, 2000)])
-def test_every_position_takes_every_digit_about_equally_often(input_length, size):
-    assert all(chi_square(column) < 45 for column in draw(input_length, size).digits.T)
+@pytest.mark.parametrize("input_length", [*range(1, 61), 100_000])  # beyond 35 they do not fit in an int64
+def test_every_row_is_a_palindrome_of_fair_digits_no_two_are_alike_and_all_asked_for_are_there(input_length):
+    for size in (1, 37, 300, 10_000) if input_length <= 60 else (3,):
+        digits = draw(input_length, size, seed=size).digits
+        assert digits.dtype == torch.uint8 and digits.shape[1] == input_length + 1 and digits.max() <= 9
+        assert torch.equal(digits, digits.flip(1))
+        assert len(digits.unique(dim=0)) == len(digits) == min(size, 10 ** math.ceil((input_length + 1) / 2))
+        assert input_length <= 2 or size < 300 or len(digits[:50, 0].unique()) > 5  # in random order
+        assert input_length <= 10 or size < 10_000 or all(chi_square(column) < 45 for column in digits.T)
 
 
 @pytest.mark.parametrize(("input_length", "size"), [(0, 1), (100_001, 1), (5, 0)])
@@ -71,19 +50,15 @@ def test_an_impossible_length_or_size_is_a_value_error(input_length, size):
         side(1, 3, held_out=True)  # too short to hold any out
 
 
-def test_the_example_of_the_docstring():
+def test_one_is_served_as_in_the_docstring_and_many_are_the_single_ones_stacked():
     dataset = draw(5, 1000)
     inputs, target = dataset[dataset.digits.tolist().index([7, 3, 1, 1, 3, 7])]
     assert (inputs.tolist(), target.item()) == ([7, 3, 1, 1, 3], 7)
-
-
-@pytest.mark.parametrize("index", [slice(2, 7), torch.tensor([4, 0, 4])])
-def test_many_at_once_are_the_single_ones_stacked(index):
-    dataset = draw(6, 20)
-    inputs, targets = dataset[index]
-    singles = [dataset[k] for k in torch.arange(20)[index].tolist()]
-    assert torch.equal(inputs, torch.stack([single for single, _ in singles]))
-    assert torch.equal(targets, torch.stack([target for _, target in singles])) and targets.dtype == torch.int64
+    for index in (slice(2, 7), torch.tensor([4, 0, 4])):
+        inputs, targets = dataset[index]
+        singles = [dataset[k] for k in torch.arange(20)[index].tolist()]
+        assert torch.equal(inputs, torch.stack([single for single, _ in singles]))
+        assert torch.equal(targets, torch.stack([target for _, target in singles])) and targets.dtype == torch.int64
 
 
 @given(st.integers(1, 10_000), st.floats(0.001, 0.999))
@@ -97,8 +72,6 @@ def test_the_parts_cover_everything_once(n, portion):
     assert training + validation + test == list(range(n))
     assert len(training) == int(n * portion) and 0 <= len(test) - len(validation) <= 1 and validation
 
-
-# Two sides, drawn without end: for training, and held out from it
 
 odd_even_and_long = pytest.mark.parametrize("input_length", [4, 5, 9, 10, 37, 38, 301, 1000])
 
@@ -144,20 +117,14 @@ def test_monotonous_ones_have_one_to_three_digits_after_the_first_but_for_the_th
     assert all(different[:300].count(n) > 40 for n in (1, 2, 3))  # 111, 117 and 72 expected
 
 
-def test_digits_encoded_by_hand():
+def test_digits_encoded_by_hand_and_each_encoding_tells_all_ten_apart():
     digits = torch.tensor([[0, 9, 5]], dtype=torch.uint8)
     assert encode(digits, "scaled")[0, :, 0].tolist() == pytest.approx([-1, 1, 1 / 9])
     assert encode(digits, "raw").tolist() == [[[0.0], [9.0], [5.0]]]
     assert encode(digits[:, :2], "one_hot").tolist() == [[[1.0] + [0.0] * 9, [0.0] * 9 + [1.0]]]
+    for encoding, width in ENCODINGS.items():
+        x = encode(torch.arange(10).expand(3, 10), encoding)
+        assert x.dtype == torch.float32 and x.shape == (3, 10, width) and len(x[0].unique(dim=0)) == 10
+        assert torch.equal(encode(torch.arange(10), encoding), x[0])
     with pytest.raises(ValueError, match="scaled, raw, one_hot"):
         encode(digits, "binary")
-
-
-@pytest.mark.parametrize("encoding", ENCODINGS)
-def test_every_encoding_is_float32_has_its_stated_width_and_tells_all_digits_apart(encoding):
-    digits = draw(7, 100).digits
-    x = encode(digits, encoding)
-    assert x.dtype == torch.float32 and x.shape == (100, 8, ENCODINGS[encoding])
-    assert torch.equal(encode(digits[0], encoding), x[0])
-    assert len(encode(torch.arange(10).unsqueeze(0), encoding)[0].unique(dim=0)) == 10
-    assert encoding != "one_hot" or torch.equal(x, F.one_hot(digits.long(), 10).float())

@@ -28,15 +28,9 @@ def some(n: int, length: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_each_step_of_h_is_the_network_s_own_answer_to_the_digits_so_far(encoding):
+def test_the_trace_follows_the_equations_and_is_the_network_s_own_answer_at_each_step(encoding):
     lstm, digits = network(encoding), some(5, 9)
-    for t, h in enumerate(trace(lstm, digits)["h"], start=1):
-        assert torch.allclose(lstm.fc(h), lstm(encode(digits[:, :t], encoding)), rtol=0, atol=1e-5)
-
-
-def test_the_gates_are_those_of_the_equations_at_all_steps_and_at_some():
-    lstm, digits = network(), some(5, 9)
-    traced, x = trace(lstm, digits), encode(digits, "scaled")
+    traced, x = trace(lstm, digits), encode(digits, encoding)
     h = c = torch.zeros(5, 6)
     for t in range(9):
         a_i, a_f, a_g, a_o = (x[:, t] @ lstm.weight_ih.T + h @ lstm.weight_hh.T + lstm.bias).chunk(4, dim=1)
@@ -45,6 +39,7 @@ def test_the_gates_are_those_of_the_equations_at_all_steps_and_at_some():
         h = c.tanh() * o
         for name, value in {"i": i, "f": f, "o": o, "c": c, "h": h}.items():
             assert torch.allclose(traced[name][t], value, rtol=0, atol=1e-5), f"{name}({t + 1})"
+        assert torch.allclose(lstm.fc(traced["h"][t]), lstm(x[:, : t + 1]), rtol=0, atol=1e-5)
     part = trace(lstm, digits, [1, 4, 9])
     assert all(torch.equal(part[name], traced[name][[0, 3, 8]]) for name in "ifoch")
 

@@ -5,13 +5,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from common import distributed
 from common.files import read_json
 from common.runs import read_metrics
 from part1 import memory, train_curriculum
 from part1.networks import load_network
 from part1.palindromes import draw_palindromes
-from tests.tiny_runs import CURRICULUM, differences, ending, stop
+from tests.tiny_runs import CURRICULUM, differences
 
 SETTLED = 12  # batches of 20 after which 57 % are used
 BATCHES_OF_ONE = ["--data_size", "200", "--batch_size", "1"]
@@ -149,7 +148,7 @@ def test_batches_have_the_size_asked_for_and_never_more_is_drawn_than_asked_for(
     assert (result["batches"], result["sequences_seen"]) == (batches, size * batches)
 
 
-def test_what_is_trained_on_is_what_was_drawn_and_never_what_is_held_out(run, drawn, inputs, monkeypatch):
+def test_what_is_trained_on_is_what_was_drawn_well_mixed_and_never_what_is_held_out(run, drawn, inputs, monkeypatch):
     read, tested_on = inputs(train_curriculum), []
 
     def watched_test(n, length, rng, held_out, monotonous=0):
@@ -158,12 +157,14 @@ def test_what_is_trained_on_is_what_was_drawn_and_never_what_is_held_out(run, dr
 
     monkeypatch.setattr(train_curriculum, "SURE", -1)
     monkeypatch.setattr(memory, "draw_palindromes", watched_test)
-    run(CURRICULUM, "--lengths", "10", "20")
+    run(CURRICULUM, "--lengths", "10", "20", "--batch_size", "64", "--data_size", "1280")
     assert tested_on == [(10, True), (20, True)]
     assert not any(call["held_out"] for call in drawn)
     for batch, call in zip(read[:20], drawn, strict=True):
         digits = torch.tensor(batch["x"]).argmax(2).tolist()
         assert batch["trains"] and sorted(digits) == sorted(call["digits"][:, :-1].tolist())
+    parts = [[len(set(row[3:-2])) <= 3 for row in part] for part in (digits[:32], digits[32:])]  # of two processes
+    assert sum(map(sum, parts)) >= 48 and abs(sum(parts[0]) - sum(parts[1])) <= 8
 
 
 def test_no_two_batches_are_alike_the_seed_draws_the_same_again_and_another_draws_others(run, inputs):
@@ -173,34 +174,3 @@ def test_no_two_batches_are_alike_the_seed_draws_the_same_again_and_another_draw
     trained, tables = ([str(row["x"]) for row in read if row["trains"] == trains] for trains in (True, False))
     for seen, n in ((trained, 20), (tables, 20)):  # 10,000 in parts of 500
         assert seen[:n] == seen[n : 2 * n] and len(seen) == 3 * n and len(set(seen)) == 2 * n
-
-
-def test_processes_share_each_batch_evenly_its_monotonous_ones_too(tmp_path, light, inputs, monkeypatch):
-    """Two one after the other, each as if the other did the same; then one alone, with batches as large as theirs."""
-    monkeypatch.setattr(train_curriculum, "SURE", -1)
-    read = inputs(train_curriculum)
-    for n, rank in ((2, 0), (2, 1), (1, 0)):
-        monkeypatch.setattr(distributed, "my_part", lambda batch, n=n, rank=rank: batch.tensor_split(n)[rank])
-        flags = [*CURRICULUM.tiny.split(), "--batch_size", f"{64 // n}", "--out_dir", str(tmp_path / f"{n}-{rank}")]
-        args = train_curriculum.parse_args(flags)
-        args.processes = n
-        train_curriculum.train(args)
-    batches = [torch.tensor(row["x"]).argmax(2) for row in read if row["trains"]]
-    first, second, whole = batches[:10], batches[10:20], batches[20:]
-    assert all(torch.equal(torch.cat([a, b]), c) for a, b, c in zip(first, second, whole, strict=True))
-    monotonous = [sum(len(set(row[3:-2])) <= 3 for row in part[-1].tolist()) for part in (first, second)]
-    assert sum(monotonous) >= 48 and abs(monotonous[0] - monotonous[1]) <= 8
-
-
-# Stopped in either phase and resumed (tests/common holds what is alike in all training scripts)
-
-
-@pytest.mark.parametrize(("step", "length", "settles"), [(1, 20, None), (2, 40, None), (3, 40, 3), (10, 40, 3)])
-def test_stopped_in_either_phase_it_ends_in_the_same_bits(step, length, settles, run, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_curriculum, "SURE", -1)
-    straight = ending(CURRICULUM, run(CURRICULUM, "--input_length", "100"))
-    assert stop(CURRICULUM.start, step, tmp_path / "run", "--input_length", "100") == 143
-    progress = CURRICULUM.saved(tmp_path / "run")["progress"]
-    assert (progress["batch"], progress["length"], progress["settles_from"]) == (step, length, settles)
-    CURRICULUM.resume(tmp_path / "run")
-    assert differences(straight, ending(CURRICULUM, tmp_path / "run")) == []

@@ -69,7 +69,7 @@ def test_the_published_runs_can_be_set_beside_ones_own(tmp_path, monkeypatch, fe
     monkeypatch.setattr(common.sweeps.subprocess, "Popen", None)  # nothing may be started
     monkeypatch.setattr(part2.compare, "real_baseline", lambda *_, **__: real)
     compare(
-        parse_args(["--recipes", "improved", *["--n_epochs", "10", "--eval_interval", "1", "--out_dir"], str(tmp_path)])
+        parse_args([*["--recipes", "improved", "--n_epochs", "10", "--eval_interval", "1", "--out_dir"], str(tmp_path)])
     )
     assert (tmp_path / "compare.csv").read_text() == (PUBLISHED / "soon" / "compare.csv").read_text()
     assert (tmp_path / "table.md").read_text() == to_table(rows, real)

@@ -9,9 +9,9 @@ import part2.train_gan
 from common.figures import tile
 from common.files import read_json
 from common.runs import PRETRAINED, ROOT, read_metrics
-from part2.evaluate import draw_neighbours, evaluate, parse_args
+from part2.evaluate import evaluate, parse_args
 from part2.judge import Judge, memorised, real_baseline, real_images, sample
-from part2.measures import frechet, score
+from part2.measures import frechet, nearest, score
 from part2.networks import load_generator
 from tests.faults import soak
 from tests.tiny_runs import PART2, lighten, without
@@ -25,31 +25,19 @@ def start(folder, *flags):
 
 
 @pytest.mark.parametrize("split", ["test", "validation"])
-def test_a_checkpoints_figures_stand_beside_those_of_real_images(split, few, tmp_path, capsys, figures):
+def test_figures_stand_beside_those_of_real_ones_and_digits_above_their_nearest(split, few, tmp_path, capsys, figures):
     saved = figures(part2.evaluate)
     folder = start(tmp_path / "run", "--run", PRETRAINED / "generator", "--split", split, "--seed", 5)
     judge, (real, training) = Judge(split, CPU), real_images(split)
     images = sample(load_generator(PRETRAINED / "generator"), 5, 200)
     generated, of_real = judge(images), real_baseline(judge, training, 5)
-    assert without(read_json(folder / "result.json"), "run") == {
-        "generator": str(PRETRAINED / "generator"),
-        "generated": generated,
-        "real": of_real,
-        "memorised": memorised(images, real, training),
-    }
+    expected = {"generator": str(PRETRAINED / "generator"), "generated": generated, "real": of_real}
+    expected["memorised"] = memorised(images, real, training)
+    assert without(read_json(folder / "result.json"), "run") == expected
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["coverage", f"{generated['coverage']:.3f}", f"{of_real['coverage']:.3f}"] in rows
-    assert np.array_equal(saved[0].axes[0].images[0].get_array()[:28], tile(images[:12], 12))
-
-
-def test_under_each_digit_stand_the_three_training_images_nearest_to_it(figures, tmp_path):
-    training = torch.linspace(-1, 1, 21).view(21, 1, 1, 1).expand(21, 1, 28, 28)  # greys in steps of 0.1
-    saved = figures(part2.evaluate)
-    draw_neighbours(training[[3, 10]] + 0.01, training, tmp_path / "neighbours.png")
-    columns = [[3, 3, 4, 2], [10, 10, 11, 9]]
-    expected = torch.cat([training[list(row)] for row in zip(*columns, strict=True)])
-    expected[:2] += 0.01
-    assert np.array_equal(saved[0].axes[0].images[0].get_array(), tile(expected, 2))
+    near = [*images[:12], *(training[k] for column in nearest(images[:12], training, n=3)[1].T for k in column)]
+    assert np.array_equal(saved[0].axes[0].images[0].get_array(), tile(torch.stack(near), 12))
 
 
 def test_the_last_measurement_of_training_is_what_is_said_of_the_run(few, tmp_path, monkeypatch):

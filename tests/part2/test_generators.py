@@ -16,7 +16,7 @@ def leave_run(folder, started: str, script: str = "part2/train_gan.py", finished
     return folder
 
 
-def test_the_named_one_is_taken_else_the_newest_finished_run_else_the_pretrained(outputs, tmp_path):
+def test_the_named_else_the_newest_finished_else_the_pretrained_is_taken_and_it_says_why(outputs, tmp_path, capsys):
     assert find_generator(None) == PRETRAINED / "generator"
     leave_run(outputs / "part2" / "z-old", "2026-01-01")
     new = leave_run(outputs / "part2" / "a-new", "2026-02-01")
@@ -24,6 +24,12 @@ def test_the_named_one_is_taken_else_the_newest_finished_run_else_the_pretrained
     leave_run(outputs / "part2" / "walks", "2026-03-02", script="part2/interpolate.py")
     assert find_generator(None) == new
     assert find_generator(tmp_path) == tmp_path
+    assert capsys.readouterr().out.splitlines() == [
+        f"network: {PRETRAINED / 'generator'} (the pretrained one, as no run of part2/train_gan.py has finished under "
+        "outputs/)",
+        f"network: {new} (the newest finished run; the pretrained one: --run outputs/pretrained/generator)",
+        f"network: {tmp_path} (named by --run)",
+    ]
 
 
 def test_an_exported_generator_is_the_one_to_sample_from_and_nothing_else(tmp_path):

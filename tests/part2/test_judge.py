@@ -1,5 +1,7 @@
 """The judge: which real images it takes, what it says of others, and that its networks are those behind all figures."""
 
+import math
+
 import pytest
 import torch
 
@@ -36,7 +38,10 @@ def test_the_judge_says_what_the_measures_say_of_both_networks_features(few, mni
     expected |= {"score": score(probability), "confident": (probability.amax(1) >= 0.95).float().mean().item()}
     read = probability.argmax(1).tolist()
     assert figures == pytest.approx(expected | {f"share_{digit}": read.count(digit) / 150 for digit in range(10)})
-    assert Judge("validation", CPU)(few["train"].images[400:])["frechet"] == pytest.approx(0, abs=1e-6)
+    judge = Judge("validation", CPU)
+    assert judge(few["train"].images[400:])["frechet"] == pytest.approx(0, abs=1e-6)
+    with pytest.raises(UserError, match="pixels that are not finite"):
+        judge(images.index_fill(0, torch.tensor([3]), math.nan))
 
 
 @pytest.mark.parametrize("name", ["classifier", "autoencoder"])

@@ -1,8 +1,5 @@
 """The generator and the discriminator: widths, equations, and what a checkpoint brings back."""
 
-import copy
-import pickle
-
 import pytest
 import torch
 from torch import nn
@@ -28,10 +25,10 @@ def leaky_relu(a: torch.Tensor) -> torch.Tensor:
     return torch.maximum(a, 0.2 * a)
 
 
-@pytest.mark.parametrize("width", [1, 2])
-def test_widths_are_the_assignments_times_the_width(width):
-    assert widths(Generator(100, width)) == [100, *(width * n for n in (128, 256, 512, 1024)), 784]
-    assert widths(Discriminator(width)) == [784, width * 512, width * 256, 1]
+def test_widths_are_the_assignments_times_the_width():
+    for width in (1, 2):
+        assert widths(Generator(100, width)) == [100, *(width * n for n in (128, 256, 512, 1024)), 784]
+        assert widths(Discriminator(width)) == [784, width * 512, width * 256, 1]
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -69,13 +66,6 @@ NETWORKS = [(Generator(3), torch.randn(4, 3)), (Discriminator(), torch.rand(4, 1
 
 
 @pytest.mark.parametrize(("network", "x"), NETWORKS)
-def test_networks_can_be_copied_pickled_and_exported(network, x):
-    exported = torch.export.export(network.eval(), (x,), dynamic_shapes=({0: torch.export.Dim("n")},)).module()
-    for same in (copy.deepcopy(network), pickle.loads(pickle.dumps(network)), exported):
-        torch.testing.assert_close(same(x[:3]), network(x[:3]))
-
-
-@pytest.mark.parametrize(("network", "x"), NETWORKS)
 def test_a_wrong_shape_or_dtype_is_named(network, x):
     for wrong in (x[0], x[..., 1:], x.unsqueeze(0)):
         with pytest.raises(ValueError, match=r"(z|images) has the shape .*; expected \(n, "):
@@ -98,9 +88,8 @@ def test_load_generator_takes_the_average_where_there_is_one_and_is_ready_to_sam
     last, averaged = Generator(4, width=2), Generator(4, width=2)
     last(torch.randn(8, 4))  # so that BatchNorm's running averages differ from a new network's
     content = {"latent_dim": 4, "width": 2, "generator": last.state_dict()}
-    checkpoint.save(
-        tmp_path / "checkpoint.pt", "GAN", content | ({"average": averaged.state_dict()} if average else {})
-    )
+    content |= {"average": averaged.state_dict()} if average else {}
+    checkpoint.save(tmp_path / "checkpoint.pt", "GAN", content)
     loaded = load_generator(str(tmp_path))
     expected = measure_statistics(averaged) if average else last
     assert not differences(loaded.state_dict(), expected.state_dict())
@@ -109,9 +98,7 @@ def test_load_generator_takes_the_average_where_there_is_one_and_is_ready_to_sam
 
 
 @pytest.mark.parametrize("load", [load_generator, load_classifier, load_autoencoder])
-def test_loaders_name_a_missing_file_and_refuse_another_kind(load, tmp_path):
-    with pytest.raises(UserError, match=r"nowhere\.pt: there is no such checkpoint"):
-        load(tmp_path / "nowhere.pt")
+def test_loaders_refuse_another_kind(load, tmp_path):
     checkpoint.save(tmp_path / "lstm.pt", "palindrome network", {})
     with pytest.raises(UserError, match=r"lstm\.pt: holds a palindrome network, not a"):
         load(tmp_path / "lstm.pt")

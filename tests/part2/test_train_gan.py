@@ -91,9 +91,6 @@ def test_looking_on_and_others_draws_change_no_bit_of_training(light, straight, 
     assert not differences(without(watched, "clock"), straight(PART2)["checkpoint"])
 
 
-# Measurements and the clock
-
-
 @pytest.mark.parametrize(("interval", "split", "at"), [(0, "test", []), (1, "validation", [3, 6, 9]), (2, "test", [6])])
 def test_quality_is_measured_every_eval_interval_off_the_clock(interval, split, at, light, tmp_path, monkeypatch, few):
     """Each step takes a second, each measurement a thousand."""
@@ -117,9 +114,6 @@ def test_quality_is_measured_every_eval_interval_off_the_clock(interval, split, 
     assert judges == ([(split, torch.device("cpu"))] if interval else [])
     assert [row["seconds"] for row in rows] == [row["batch"] for row in rows]
     assert read_json(folder / "result.json")["seconds"] == 9
-
-
-# What a run leaves
 
 
 def test_metrics_are_means_since_the_row_before_and_the_result_the_last_epochs_however_often_is_logged(straight):
@@ -175,9 +169,6 @@ def test_the_pictures_show_the_grids_and_the_metrics(tmp_path, figures, monkeypa
     assert accuracies["on generated images"] == [[1, 25], [2.5, 100]]
     shown = [int(sheet[0, 0]) for sheet in moving]
     assert shown[:4] == [0, 1, 2, 3] and shown[-1] == 199 and 30 < len(shown) <= 48 and shown == sorted(set(shown))
-
-
-# The command line
 
 
 def test_defaults_are_the_assignments_and_the_recipes():

@@ -31,18 +31,12 @@ def start(judge: str, folder, *flags):
     return train(parse_args([judge, "--device", "cpu", "--out_dir", str(folder), *map(str, flags)]))
 
 
-# The shipped ones
-
-
 @both
 def test_a_shipped_judge_does_what_its_record_says(judge, mnist):
     network, record = LOAD[judge](), read_json(PRETRAINED / judge / "result.json")
     measured = TASKS[judge].measure(network, mnist["test"])
     assert measured == {name: pytest.approx(record[name], rel=1e-3) for name in measured}
     assert not any(module.training for module in network.modules())
-
-
-# New ones
 
 
 @both

@@ -21,20 +21,13 @@ def points(n: int, latent_dim: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(n, latent_dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-# The paths
-
-
-def test_slerp_follows_a_quarter_circle():
+def test_slerp_follows_a_quarter_circle_and_along_one_line_the_straight_line():
     walk = slerp(float64([2, 0]), float64([0, 2]), torch.linspace(0, 1, 7, dtype=torch.float64))
     expected = [[2 * math.cos(k * math.pi / 12), 2 * math.sin(k * math.pi / 12)] for k in range(7)]
     torch.testing.assert_close(walk, float64(expected), rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("factor", [1.0, 2.0, -1.0, -2.0])
-def test_slerp_along_one_line_is_the_straight_line(factor):
-    """There is no arc: sin Ω would be 0. In one latent dimension all pairs are so."""
     z, alpha = points(1, 100)[0].float(), torch.linspace(0, 1, 5)
-    torch.testing.assert_close(slerp(z, factor * z, alpha), lerp(z, factor * z, alpha), rtol=1e-4, atol=1e-5)
+    for factor in (1.0, 2.0, -1.0, -2.0):  # no arc: sin Ω would be 0; in one latent dimension all pairs are so
+        torch.testing.assert_close(slerp(z, factor * z, alpha), lerp(z, factor * z, alpha), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("along", [lerp, slerp])
@@ -85,18 +78,12 @@ def test_latent_points_are_normal_draws_of_a_seed_and_read_in_their_order():
     torch.testing.assert_close(probability[[0, 1500, -1]], reader.read(generator(z[[0, 1500, -1]])).detach())
 
 
-def test_ends_are_all_points_that_are_read_with_a_confidence_of_95_percent():
+def test_ends_are_the_points_read_with_a_confidence_of_95_percent_else_the_surest_of_those_read_as_the_digit():
     readings = reading(d3=0.94, d1=0.06), reading(d3=0.96), reading(d4=1), reading(d3=0.99)
     assert ends_among(*readings, digits=[3, 4, 3]) == {3: [1, 3], 4: [2]}
-
-
-def test_without_a_confident_point_the_end_is_the_surest_of_those_read_as_the_digit():
-    """The first has the highest probability of a 3, but is read as an 8."""
+    # the first has the highest probability of a 3, but is read as an 8
     readings = reading(d3=0.48, d8=0.52), reading(d3=0.4, d1=0.3, d2=0.3), reading(d3=0.45, d1=0.3), reading(d1=1)
     assert ends_among(*readings, digits=[3]) == {3: [2]}
-
-
-def test_a_digit_that_is_never_read_is_a_user_error():
     with pytest.raises(UserError, match="--digits 3: the classifier reads none of 2 images as a 3"):
         ends_among(reading(d3=0.48, d8=0.52), reading(d1=1), digits=[1, 3])
 
