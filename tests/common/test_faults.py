@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from common import checkpoint
+from common.console import quoted
 from common.runs import Run
 from common.saving import Saver
 from part2 import recipes
@@ -103,7 +104,7 @@ def test_a_disk_that_stays_full_leaves_the_last_checkpoint_and_exit_status_1(scr
     folder = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch, after_step(3, lambda _: patch.setattr(os, "fsync", full)):
         failure = refusal(script.start, folder, *EVERY)
-    assert failure.status == 1 and f"make room, then: --resume {folder}" in str(failure)
+    assert failure.status == 1 and f"make room, then: --resume {quoted(folder)}" in str(failure)
     assert "training goes on and tries again at the next interval" in capsys.readouterr().err
     assert not (folder / "result.json").exists() and steps_saved(script, folder) == 2
     ends_alike(script, script.resume(folder))

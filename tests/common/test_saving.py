@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from common import checkpoint, saving
+from common.console import quoted
 from common.files import read_json
 from common.runs import Run, read_metrics
 from common.saving import Saver
@@ -154,7 +155,7 @@ def test_a_script_as_a_user_starts_it_ends_so_too(tmp_path):
         finally:
             process.kill()
     assert (process.returncode, err) == (130, "")
-    assert out.endswith(f"\nstopped by SIGINT; go on with: --resume {folder}\n")
+    assert out.endswith(f"\nstopped by SIGINT; go on with: --resume {quoted(folder)}\n")
     assert PART1.saved(folder)["progress"]["epoch"] > 2
 
 

@@ -1,18 +1,20 @@
 """A run in its surroundings: other runs, other programs, notebooks, clusters, and printers that fail."""
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from common import distributed
+from common import distributed, files, saving
 from common.cli import UserError, call
-from common.console import print_line
+from common.console import print_line, quoted
 from tests.conftest import ROOT
 from tests.faults import EVERY, full
 from tests.tiny_runs import PART1, after_step, all_scripts, files_of, stop
@@ -105,3 +107,18 @@ def test_the_group_of_the_calling_program_is_used_and_left_in_place(monkeypatch)
     monkeypatch.setattr(distributed.dist, "destroy_process_group", lambda: pytest.fail("it is not ours"))
     with distributed.joined(torch.device("cpu"), threads=1) as device:
         assert device == torch.device("cpu")
+
+
+def test_without_the_signals_and_the_folders_of_posix_it_trains_too(tmp_path, monkeypatch):
+    """As on Windows: no SIGHUP, no SIGUSR1, and no folder can be opened."""
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(saving, "STOP", [signal.SIGINT, signal.SIGTERM])
+    monkeypatch.delattr(signal, "SIGUSR1")
+    monkeypatch.setattr(files, "os", SimpleNamespace(open=refuse, fsync=os.fsync, O_RDONLY=os.O_RDONLY))
+    assert stop(PART1.start, 3, tmp_path / "run") == 143
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "name", "nt")
+    assert quoted(PurePath("C:/my runs")) == '"C:/my runs"' and quoted(PurePath("C:/runs")) == "C:/runs"
