@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from common import distributed, files, saving
+from common import console, distributed, files, saving
 from common.cli import UserError, call
 from common.console import print_line, quoted
 from tests.conftest import ROOT
@@ -120,5 +120,5 @@ def test_without_the_signals_and_the_folders_of_posix_it_trains_too(tmp_path, mo
     monkeypatch.setattr(files, "os", SimpleNamespace(open=refuse, fsync=os.fsync, O_RDONLY=os.O_RDONLY))
     assert stop(PART1.start, 3, tmp_path / "run") == 143
     monkeypatch.undo()
-    monkeypatch.setattr(os, "name", "nt")
+    monkeypatch.setattr(console, "os", SimpleNamespace(name="nt"))
     assert quoted(PurePath("C:/my runs")) == '"C:/my runs"' and quoted(PurePath("C:/runs")) == "C:/runs"
