@@ -1,4 +1,4 @@
-"""make_report.py: its steps call the scripts with flags that they take, and replace what the project comes with safely."""
+"""make_report.py: its steps call the scripts with flags that they take, and replace committed files one by one."""
 
 import importlib
 
