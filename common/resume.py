@@ -61,6 +61,7 @@ def parse_or_resume(
     if (folder / "result.json").exists() and not grows:
         how = f"to train on, ask for more: --{epochs} N" if epochs else "start another"
         raise UserError(f"--resume {folder}: this run is finished; {how}")
+    args.threads = args.threads or torch.get_num_threads()  # a run older than the flag
     return args
 
 
@@ -111,7 +112,7 @@ def _check(run: Run, kind: str) -> None:
         run.saved = checkpoint.load(run.checkpoint, kind)
         if "clock" not in run.saved:
             raise UserError(f"--resume {run.folder}: its checkpoint holds a network to use, not a training")
-        if run.saved["clock"]["run"] != run.config.get("id"):
+        if run.saved["clock"].get("run") != run.config.get("id"):
             raise UserError(f"--resume {run.folder}: its checkpoint is another run's")
         run.metrics_length = run.saved["clock"]["metrics_length"]
     elif (run.folder / "result.json").exists():

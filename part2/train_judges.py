@@ -60,15 +60,16 @@ class Task(NamedTuple):
 
     network: type[nn.Module]
     kind: str  # of its checkpoint
-    losses: Callable  # (network, images, labels) → "loss" and what else is logged
+    losses: Callable  # (network, images, labels) → what is logged, by name, "loss" first
+    logged: tuple[str, ...]
     measure: Callable  # (network, MNIST's test images and labels) → the result
     n_epochs: int
     learning_rate: float  # of Adam at its highest
 
 
 TASKS = {
-    "classifier": Task(Classifier, classifier.KIND, classify, measure_classifier, 5, 3e-3),
-    "autoencoder": Task(Autoencoder, autoencoder.KIND, redraw, measure_autoencoder, 10, 2e-3),
+    "classifier": Task(Classifier, classifier.KIND, classify, ("loss", "accuracy"), measure_classifier, 5, 3e-3),
+    "autoencoder": Task(Autoencoder, autoencoder.KIND, redraw, ("loss",), measure_autoencoder, 10, 2e-3),
 }
 
 
@@ -83,8 +84,10 @@ def train(args: argparse.Namespace) -> Path:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, total_steps=batches)
 
     run = Run.create(args, "part2/train_judges.py", f"part2/{args.judge}-seed{args.seed}")
-    names = ("loss", "accuracy") if args.judge == "classifier" else ("loss",)
-    means, table = RunningMeans(*names, device=args.device), Table(epoch="d", loss=".4f", accuracy=".4f", seconds=".1f")
+    means, table = (
+        RunningMeans(*task.logged, device=args.device),
+        Table(epoch="d", loss=".4f", accuracy=".4f", seconds=".1f"),
+    )
     print_line(f"{run.folder}")
     started = time.monotonic()
     with progress_bar(args.n_epochs, "epoch") as bar:

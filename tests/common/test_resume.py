@@ -237,9 +237,10 @@ def test_all_differences_are_listed_and_the_same_settings_given_again_pass(scrip
 
 def test_a_flag_newer_than_the_run_had_its_default(run):
     config = read_json((folder := run(PART1)) / "config.json")
-    del config["arguments"]["init"]
+    del config["arguments"]["init"], config["arguments"]["threads"]
     write_json(folder / "config.json", config)
-    assert PART1.module.parse_args(["--resume", str(folder)]).init == "memory"
+    args = PART1.module.parse_args(["--resume", str(folder)])
+    assert (args.init, args.threads) == ("memory", torch.get_num_threads())
     assert "init memory → normal" in refused(PART1, folder, "--init", "normal")
 
 
