@@ -6,21 +6,28 @@ from collections.abc import Callable
 import torch
 
 
-def take_turns(
-    steps: dict[str, Callable[[], None]], rounds: int, seconds: float, device: torch.device
-) -> dict[str, list[float]]:
-    """Seconds a step, for each name a figure a round. A turn lasts about `seconds`."""
+def turn(step: Callable[[], None], device: torch.device) -> Callable[[float], float]:
+    """A turn of a contestant: given about how many seconds it may last, it tells how many a step takes."""
     wait = (lambda: torch.cuda.synchronize(device)) if device.type == "cuda" else lambda: None
-    times = {name: [] for name in steps}
-    for _ in range(rounds):
-        for name, step in steps.items():
-            started = time.perf_counter()
+
+    def timed(seconds: float) -> float:
+        started = time.perf_counter()
+        step()
+        wait()
+        n = max(1, round(seconds / (time.perf_counter() - started)))
+        started = time.perf_counter()
+        for _ in range(n):
             step()
-            wait()
-            n = max(1, round(seconds / (time.perf_counter() - started)))
-            started = time.perf_counter()
-            for _ in range(n):
-                step()
-            wait()
-            times[name].append((time.perf_counter() - started) / n)
+        wait()
+        return (time.perf_counter() - started) / n
+
+    return timed
+
+
+def take_turns(turns: dict[str, Callable[[float], float]], rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Seconds a step, for each name a figure a round. A turn lasts about `seconds`."""
+    times = {name: [] for name in turns}
+    for _ in range(rounds):
+        for name, timed in turns.items():
+            times[name].append(timed(seconds))
     return times

@@ -3,18 +3,31 @@
     python part1/benchmark.py
     python part1/benchmark.py --lengths 10 30 --rounds 5
 
-All take turns in one process, round after round; a turn is several steps, the first of them not timed. Speeds are
-medians over rounds of the ratio to nn.LSTM's turn in the same round: above 1 is faster than nn.LSTM. A training step is
-forward, cross entropy, backward, clipping and RMSprop, on one scalar a digit. Writes benchmark.csv, benchmark.png and,
-as every run, config.json and result.json.
+All take turns, round after round; a turn is several steps, the first of them not timed. Speeds are medians over rounds
+of the ratio to nn.LSTM's turn in the same round: above 1 is faster than nn.LSTM. A training step is forward, cross
+entropy, backward, clipping and RMSprop, on one scalar a digit. Writes benchmark.csv, benchmark.png and, as every run,
+config.json and result.json.
+
+Over long sequences nn.LSTM loses time to fresh memory, which the LSTM by hand uses again. How much it is without that
+is seen where nn.LSTM runs in a process of its own with another allocator: with huge pages (THP_MEM_ALLOC_ENABLE=1, on
+Linux), and with jemalloc where that is installed.
+
+On CUDA expect nn.LSTM to win: cuDNN does many steps in one launch, the LSTM by hand launches five kernels a step
+forward and seven back. `--model torch_lstm` is the fast one there. (This was not measured: we had no GPU.)
 """
 
 import argparse
+import contextlib
+import ctypes.util
 import functools
+import itertools
+import multiprocessing
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -25,8 +38,9 @@ from torch import nn
 from common import cli
 from common.figures import STYLES, new_figure, plain_axes, save_figure
 from common.files import write_csv
+from common.products import product
 from common.runs import Run
-from common.timing import take_turns
+from common.timing import take_turns, turn
 from part1.lstm import LSTM
 from part1.networks import TorchLSTM
 from part1.palindromes import MAX_INPUT_LENGTH, NUM_CLASSES
@@ -73,6 +87,9 @@ CONTESTANTS = {
     "plain loop, four products": FourProducts,
 }
 FLOOR = "floor: the products alone"
+JEMALLOC = ctypes.util.find_library("jemalloc")
+ALLOCATORS = {"nn.LSTM, huge pages": {"THP_MEM_ALLOC_ENABLE": "1"}} if sys.platform == "linux" else {}
+ALLOCATORS |= {"nn.LSTM, jemalloc": {"LD_PRELOAD": JEMALLOC}} if ALLOCATORS and JEMALLOC else {}
 
 
 def training_step(network: nn.Module, x: torch.Tensor, targets: torch.Tensor) -> Callable[[], None]:
@@ -95,16 +112,66 @@ def forward_pass(network: nn.Module, x: torch.Tensor, _targets: torch.Tensor) ->
 def products(x: torch.Tensor, hidden: int, backward: bool) -> Callable[[], None]:
     """The matrix products that no LSTM can do without: W_·h h forward, W_·hᵀ δ and δ hᵀ back, at each step."""
     W, h, delta = x.new_ones(4 * hidden, hidden), x.new_ones(hidden, len(x)), x.new_ones(4 * hidden, len(x))
-    dW, dh = torch.empty_like(W), torch.empty_like(h)
+    W_T = W.T.contiguous()
 
     def step() -> None:
         for _ in range(x.shape[1]):
-            torch.mm(W, h, out=delta)
+            product(W, h.T)
             if backward:
-                torch.mm(W.T, delta, out=dh)
-                torch.mm(delta, h.T, out=dW)
+                product(W_T, delta.T)
+                product(delta, h)
 
     return torch.no_grad()(step)
+
+
+STEPS = {"training step": training_step, "forward pass": forward_pass}
+
+
+class Elsewhere:
+    """nn.LSTM in a process of its own, which starts with `environment`."""
+
+    def __init__(self, environment: dict[str, str], args: argparse.Namespace):
+        self._pipe, theirs = multiprocessing.Pipe()
+        context = multiprocessing.get_context("spawn")
+        self._process = context.Process(target=serve, args=(theirs, args, torch.get_num_threads()), daemon=True)
+        with mock.patch.dict(os.environ, environment):
+            self._process.start()
+
+    def turn(self, kind: str, length: int) -> Callable[[float], float]:
+        """As `common.timing.turn`."""
+
+        def timed(seconds: float) -> float:
+            self._pipe.send((kind, length, seconds))
+            return self._pipe.recv()
+
+        return timed
+
+    def __enter__(self) -> "Elsewhere":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._process.terminate()
+
+
+def serve(pipe, args: argparse.Namespace, threads: int) -> None:
+    """Take the turns that are asked for, for ever."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(args.seed)
+    network = TorchLSTM(1, args.num_hidden, NUM_CLASSES).to(args.device)
+
+    @functools.lru_cache(maxsize=1)
+    def timed(kind: str, length: int) -> Callable[[float], float]:
+        return turn(STEPS[kind](network, *data(length, args)), args.device)
+
+    while True:
+        kind, length, seconds = pipe.recv()
+        pipe.send(timed(kind, length)(seconds))
+
+
+def data(length: int, args: argparse.Namespace) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch of random numbers, and as many targets."""
+    x = torch.randn(args.batch_size, length, 1, device=args.device)
+    return x, torch.randint(NUM_CLASSES, (args.batch_size,), device=args.device)
 
 
 def kept_for_backward(network: nn.Module, length: int, batch_size: int) -> int:
@@ -131,32 +198,27 @@ def benchmark(args: argparse.Namespace) -> Path:
         f"batch {args.batch_size}, hidden {args.num_hidden}, float32, {torch.get_num_threads()} threads; {run.folder}"
     )
     torch.manual_seed(args.seed)
-    networks = {name: make(1, args.num_hidden, NUM_CLASSES) for name, make in CONTESTANTS.items()}
-    rows = []
-    for length in args.lengths:
-        x = torch.randn(args.batch_size, length, 1, device=args.device)
-        targets = torch.randint(NUM_CLASSES, (args.batch_size,), device=args.device)
-        for kind, make in (("training step", training_step), ("forward pass", forward_pass)):
-            steps = {name: make(network.to(args.device), x, targets) for name, network in networks.items()}
+    networks = {name: make(1, args.num_hidden, NUM_CLASSES).to(args.device) for name, make in CONTESTANTS.items()}
+    with contextlib.ExitStack() as stack:
+        others = {name: stack.enter_context(Elsewhere(settings, args)) for name, settings in ALLOCATORS.items()}
+        rows = []
+        for length, kind in itertools.product(args.lengths, STEPS):
+            x, targets = data(length, args)
+            steps = {name: STEPS[kind](network, x, targets) for name, network in networks.items()}
             steps[FLOOR] = products(x, args.num_hidden, kind == "training step")
-            times = take_turns(steps, args.rounds, args.turn, args.device)
-            for name in steps:
+            turns = {name: turn(step, args.device) for name, step in steps.items()}
+            turns |= {name: other.turn(kind, length) for name, other in others.items()}
+            times = take_turns(turns, args.rounds, args.turn)
+            for name in turns:
                 ratios = sorted(y / t for y, t in zip(times[YARDSTICK], times[name], strict=True))
-                speed = f"{median(ratios):.3f}"
-                worst, best = f"{ratios[0]:.3f}", f"{ratios[-1]:.3f}"
-                us = f"{median(times[name]) / length * 1e6:.1f}"
-                rows.append(
-                    {
-                        "what": kind,
-                        "length": length,
-                        "network": name,
-                        "us_per_step_of_length": us,
-                        "speed": speed,
-                        "slowest": worst,
-                        "fastest": best,
-                    }
+                row = {"what": kind, "length": length, "network": name}
+                row |= {"us_per_step_of_length": f"{median(times[name]) / length * 1e6:.1f}"}
+                row |= {"speed": f"{median(ratios):.3f}", "slowest": f"{ratios[0]:.3f}", "fastest": f"{ratios[-1]:.3f}"}
+                rows.append(row)
+                spread = f"{row['speed']} × ({row['slowest']} to {row['fastest']})"
+                print(
+                    f"{kind:13} T={length:<6} {name:26} {row['us_per_step_of_length']:>8} µs a step of length, {spread}"
                 )
-                print(f"{kind:13} T={length:<6} {name:26} {us:>8} µs a step of length, {speed} × ({worst} to {best})")
     memory = {}
     for name, network in networks.items():
         shorter, longer = (kept_for_backward(network.cpu(), length, args.batch_size) for length in (100, 200))
@@ -196,7 +258,7 @@ def draw(rows: list[dict], path: Path) -> None:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
-    lengths = [10, 30, 100, 300, 1000]
+    lengths = [5, 10, 15, 25, 30, 100, 300, 1000]
     length = cli.int_between(1, MAX_INPUT_LENGTH)
     add("--lengths", nargs="+", type=length, default=lengths, help="input lengths, in digits")
     add("--rounds", type=cli.int_between(1), default=9, help="turns of each contestant at each length")

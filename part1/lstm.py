@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from common.checks import check_input
-from part1.through_time import ThroughTime, needs_plain_operations
+from common.products import needs_plain_operations
+from part1.through_time import ThroughTime
 
 
 class LSTM(nn.Module):
@@ -82,7 +83,7 @@ class LSTM(nn.Module):
         weights = self.weight_ih, self.weight_hh, self.bias
         if self.plain or needs_plain_operations(x):
             return loop(x, h, c, *weights)
-        return ThroughTime.apply(torch.is_grad_enabled(), loop, x, h, c, *weights)
+        return ThroughTime.apply(torch.is_grad_enabled(), loop, state is None, x, h, c, *weights)
 
 
 def loop(

@@ -91,7 +91,7 @@ def draw_palindromes(
         how_many = rng.integers(1, 4, (monotonous, 1))
         which = (rng.random((monotonous, n_free - 1)) * how_many).astype(np.int64)
         digits[:monotonous, 1:] = np.take_along_axis(three, which, axis=1)
-    checksum = digits @ np.arange(1, n_free + 1) % 10
+    checksum = np.array([row @ (np.arange(1, n_free + 1) % 10) for row in digits]) % 10  # row by row: in less memory
     if held_out:
         digits[:, 2] = (digits[:, 2] + 3 * checksum) % 10  # 3 · 3 · checksum + checksum = 10 · checksum
     else:

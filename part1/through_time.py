@@ -5,6 +5,8 @@ import weakref
 
 import torch
 
+from common.products import needs_plain_operations, product
+
 sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (∂, y) → ∂ ⊙ y(1 − y)
 tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (∂, y) → ∂ ⊙ (1 − y²)
 
@@ -32,16 +34,15 @@ class ThroughTime(torch.autograd.Function):
     - Backward, ∂ is taken by c2. Then δ = ∂ ⊙ y(1 − y) for all y = i, f, s, o alike, and what the chain rule owes to
       s, a factor 4 for g2 and 2 for a_g, is in the rows of g of the W that backward uses.
     - g2, c2(t−1) and i lie side by side, so that ∂i, ∂f and ∂g are one product with ∂c2.
-    - ∂W is summed over CHUNK steps at a time, while they are in the cache; ∂x is computed only if it is asked for.
+    - Where the sequence starts from h(0) = 0, there are no products with it. ∂x and ∂h(0) are computed only if they are
+      asked for.
     - All that is kept for backward lies in one buffer, and the buffer serves again for the next sequence.
 
     Gradients of gradients, and gradients of many losses at once, are those of the plain `loop`, computed anew.
     """
 
-    CHUNK = 8  # steps
-
     @staticmethod
-    def forward(ctx, grad_enabled, loop, x, h_0, c_0, weight_ih, weight_hh, bias):
+    def forward(ctx, grad_enabled, loop, starts_at_zero, x, h_0, c_0, weight_ih, weight_hh, bias):
         batch, time, hidden = *x.shape[:2], weight_hh.shape[1]
         keep = grad_enabled and any(ctx.needs_input_grad)  # every step; else each is written over the one before
         W = torch.cat([weight_hh, weight_ih, bias.unsqueeze(1)], dim=1)
@@ -59,19 +60,21 @@ class ThroughTime(torch.autograd.Function):
         def steps(block):  # a view for each step; without gradients the same view for all of them
             return block.unbind() if keep else (block[0],) * (time + 1)
 
-        g2, c2, y, u, z, h = map(steps, (G, C, Y, U, Z, H))
+        g2, c2, y, u, h = map(steps, (G, C, Y, U, H))
         i, f, s, o = map(steps, Y.chunk(4, dim=1))
+        first = hidden if starts_at_zero else 0  # the row of z(1) from which on it counts
+        z, Ws = [Z[0, first:], *steps(Z)[1:]], [W[:, first:]] + [W] * (time - 1)
         minus_1, minus_2 = x.new_full((), -1.0), x.new_full((), -2.0)
         for t in range(time):
             if not keep:
                 X[0] = x[:, t].T
-            torch.mm(W, z[t], out=y[t]).sigmoid_()
+            torch.sigmoid(product(Ws[t], z[t].T), out=y[t])
             torch.add(minus_2, s[t], alpha=4, out=g2[t])
             torch.mul(c2[t], f[t], out=c2[t + 1]).addcmul_(i[t], g2[t])
             torch.add(minus_1, torch.sigmoid(c2[t + 1], out=u[t]), alpha=2, out=u[t])
             torch.mul(u[t], o[t], out=h[t + 1])
         if keep:
-            ctx.loop = loop
+            ctx.loop, ctx.first = loop, first
             ctx.save_for_backward(kept, x, h_0, c_0, weight_ih, weight_hh, bias)
         return H[-1].T.clone(memory_format=torch.contiguous_format), (C[-1].T / 2).contiguous()
 
@@ -79,53 +82,41 @@ class ThroughTime(torch.autograd.Function):
     def backward(ctx, dh, dc):
         kept, *inputs = ctx.saved_tensors
         _, _, _, weight_ih, weight_hh, _ = inputs
+        _, _, _, x_needed, h_0_needed, *_ = ctx.needs_input_grad
         if torch.is_grad_enabled() or needs_plain_operations(dh):
-            return None, None, *gradients_of_loop(ctx.loop, inputs, ctx.needs_input_grad[2:], (dh, dc))
+            return None, None, None, *gradients_of_loop(ctx.loop, inputs, ctx.needs_input_grad[3:], (dh, dc))
         time, batch, hidden, input_dim = len(kept) - 1, kept.shape[2], *weight_hh.shape[1:], weight_ih.shape[1]
         W = torch.cat([weight_hh, weight_ih], dim=1)
         W[2 * hidden : 3 * hidden] *= 8
-        W_h, W_x = W.split([hidden, input_dim], dim=1)
+        W_hT, W_xT = W.T.contiguous().split([hidden, input_dim])
         _, _, Y, U, Z = kept.split([hidden, hidden, 4 * hidden, hidden, W.shape[1] + 1], dim=1)
         factors = kept[:, : 3 * hidden].unflatten(1, (3, hidden)).unbind()  # g2, c2(t−1), i
         _, f, _, o = (block.unbind() for block in Y.chunk(4, dim=1))
-        y, u = Y.unbind(), U.unbind()
-        deltas = kept.new_empty(ThroughTime.CHUNK, 4 * hidden, batch)
-        d_ifg = deltas[:, : 3 * hidden].unflatten(1, (3, hidden)).unbind()
-        d_o = deltas[:, 3 * hidden :].unbind()
-        dh = dh.T.clone(memory_format=torch.contiguous_format)
-        dc2, through_h = (dc.T / 2).contiguous(), torch.empty_like(dh)
+        y, u, z = Y.unbind(), U.unbind(), [Z[0, ctx.first :], *Z[1:].unbind()]
+        delta = kept.new_empty(4 * hidden, batch)
+        d_ifg, d_o = delta[: 3 * hidden].unflatten(0, (3, hidden)), delta[3 * hidden :]
+        dh, dc2 = dh.T.clone(memory_format=torch.contiguous_format), (dc.T / 2).contiguous()
+        through_h = torch.empty_like(dh)
         dW = W.new_zeros(4 * hidden, W.shape[1] + 1)
-        dx = kept.new_empty(time, input_dim, batch) if ctx.needs_input_grad[2] else None
-        for end in range(time, 0, -ThroughTime.CHUNK):
-            start = max(end - ThroughTime.CHUNK, 0)
-            for t in range(end - 1, start - 1, -1):
-                k = t - start
-                torch.mul(dh, u[t], out=d_o[k])
-                torch.mul(dh, o[t], out=through_h)
-                dc2.add_(tanh_backward(through_h, u[t], grad_input=through_h), alpha=0.5)
-                torch.mul(dc2, factors[t], out=d_ifg[k])
-                sigmoid_backward(deltas[k], y[t], grad_input=deltas[k])
-                dc2 *= f[t]
-                torch.mm(W_h.T, deltas[k], out=dh)
-                if dx is not None:
-                    torch.mm(W_x.T, deltas[k], out=dx[t])
-            dW.addbmm_(deltas[: end - start], Z[start:end].transpose(1, 2))
+        dWs = [dW[:, ctx.first :]] + [dW] * (time - 1)
+        dx = kept.new_empty(time, input_dim, batch) if x_needed else None
+        for t in reversed(range(time)):
+            torch.mul(dh, u[t], out=d_o)
+            torch.mul(dh, o[t], out=through_h)
+            dc2.add_(tanh_backward(through_h, u[t], grad_input=through_h), alpha=0.5)
+            torch.mul(dc2, factors[t], out=d_ifg)
+            sigmoid_backward(delta, y[t], grad_input=delta)
+            dWs[t] += product(delta, z[t])
+            dc2 *= f[t]
+            if x_needed:
+                dx[t] = product(W_xT, delta.T)
+            if t or h_0_needed:
+                dh = product(W_hT, delta.T)
         dW[2 * hidden : 3 * hidden] *= 8
         dW_h, dW_x, db = (part.contiguous() for part in dW.split([hidden, input_dim, 1], dim=1))
-        dx = None if dx is None else dx.permute(2, 0, 1).contiguous()
-        return None, None, dx, dh.T.contiguous(), (dc2.T * 2).contiguous(), dW_x, dW_h, db.squeeze(1)
-
-
-def needs_plain_operations(x: torch.Tensor) -> bool:
-    """Whether PyTorch watches or changes each operation on x: traced, compiled, exported, transformed, autocast."""
-    return (
-        torch.compiler.is_compiling()
-        or torch.jit.is_tracing()
-        or torch._C._are_functorch_transforms_active()  # as torch.autograd.Function itself asks
-        or torch.is_autocast_enabled(x.device.type)
-        or type(x) not in (torch.Tensor, torch.nn.Parameter)
-        or not torch._C._has_storage(x)  # batched gradients
-    )
+        dx = dx.permute(2, 0, 1).contiguous() if x_needed else None
+        dh = dh.T.contiguous() if h_0_needed else None
+        return None, None, None, dx, dh, (dc2.T * 2).contiguous(), dW_x, dW_h, db.squeeze(1)
 
 
 def gradients_of_loop(loop, inputs: list[torch.Tensor], needed: tuple[bool, ...], d_outputs: tuple) -> list:

@@ -80,12 +80,12 @@ class Progress:
         turn = (self.batch - self.settles_from) % SETTLING_LENGTHS
         return round(shortest * (longest / shortest) ** (turn / (SETTLING_LENGTHS - 1)))
 
-    def end_batch(self, accuracy: float, batches: int, input_length: int) -> None:
+    def end_batch(self, accuracy: torch.Tensor, batches: int, input_length: int) -> None:
         """Count a batch and its accuracy; lengthen, go back or settle if it is time."""
         self.batch += 1
-        self.accuracy = 0.9 * self.accuracy + 0.1 * accuracy
         if self.settles_from is not None:
             return
+        self.accuracy = 0.9 * self.accuracy + 0.1 * accuracy.item()
         sure = self.accuracy > SURE
         if self.batch >= LENGTHEN * batches or (sure and 4 * self.length > input_length):
             self.settles_from = self.batch
@@ -125,9 +125,7 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
             rng = np.random.default_rng(seeds.stream_seed(args.seed, "curriculum", progress.batch))
             monotonous = round(MONOTONOUS * batch_size) if settles else 0
             digits = draw_palindromes(batch_size, progress.next_length(longest), rng, False, monotonous)
-            # The monotonous ones stand first: mixed, so that each process gets its part of them.
-            mixed = torch.randperm(batch_size, generator=torch.Generator().manual_seed(0))
-            digits = digits[distributed.my_part(mixed)].to(device)
+            digits = digits[distributed.RANK :: args.processes].to(device)  # of the monotonous ones each gets its part
 
             inputs, targets = digits[:, :-1], digits[:, -1].long()
             logits = network(encode(inputs, args.encoding))
@@ -137,10 +135,10 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
             loss.backward()
             distributed.mean_gradients(network)
             gradient_norm = nn.utils.clip_grad_norm_(network.parameters(), args.max_norm)
-            batch_means = means.add(loss, accuracy, gradient_norm)
+            _, accuracy, _ = means.add(loss, accuracy, gradient_norm)
             optimizer.param_groups[0]["lr"] = args.learning_rate * left
             optimizer.step()
-            progress.end_batch(batch_means["accuracy"], batches, args.input_length)
+            progress.end_batch(accuracy, batches, args.input_length)
 
             if progress.batch % LOG_INTERVAL == 0 or progress.batch == batches:
                 row = {"batch": progress.batch, "sequences": progress.batch * batch_size, "length": longest}

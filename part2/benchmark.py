@@ -26,8 +26,9 @@ from torchvision import transforms
 
 from common import cli
 from common.files import write_csv
+from common.products import Linear, product
 from common.runs import Run
-from common.timing import take_turns
+from common.timing import take_turns, turn
 from part2.mnist import load_mnist
 from part2.networks import Discriminator, Generator
 from part2.recipes import RECIPES, Game, train_step
@@ -40,6 +41,15 @@ def networks(device: torch.device, width: int = 1) -> tuple[Generator, Discrimin
     """Generator and discriminator, with the same initial weights each time."""
     torch.manual_seed(0)
     return Generator(100, width).to(device), Discriminator(width).to(device)
+
+
+def with_torch_layers(network: nn.Module) -> nn.Module:
+    """The network with `nn.Linear` in the place of our own."""
+    for k, ours in enumerate(network.layers):
+        if isinstance(ours, Linear):
+            network.layers[k] = nn.Linear(ours.in_features, ours.out_features)
+            network.layers[k].load_state_dict(ours.state_dict())
+    return network
 
 
 def loaded(batch_size: int, device: torch.device) -> Iterator[torch.Tensor]:
@@ -73,7 +83,7 @@ def in_memory(batch_size: int, device: torch.device) -> Iterator[torch.Tensor]:
 
 def assigned(batches: Iterator[torch.Tensor], device: torch.device) -> Callable[[], tuple[float, float]]:
     """The assignment's step, plainly written; returns both losses."""
-    generator, discriminator = networks(device)
+    generator, discriminator = (with_torch_layers(network).to(device) for network in networks(device))
     generator_optimizer = torch.optim.Adam(generator.parameters(), lr=2e-4)
     discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), lr=2e-4)
     bce = nn.BCELoss()
@@ -126,11 +136,11 @@ def lower_bound(batch_size: int, device: torch.device) -> Callable[[], None]:
     def layer(module: nn.Linear, n: int, weights: bool, inputs: bool) -> None:
         W, x = torch.randn_like(module.weight), torch.randn(n, module.in_features, device=device)
         y = torch.randn(n, module.out_features, device=device)
-        products.append((x, W.T, y))
+        products.append((x, W))
         if weights:
-            products.append((y.T, x, torch.empty_like(W)))
+            products.append((y.T, x.T))
         if inputs:
-            products.append((y, W, torch.empty_like(x)))
+            products.append((y, W.T))
 
     generator, discriminator = networks(device)
     for network, n, weights, first in (
@@ -147,8 +157,8 @@ def lower_bound(batch_size: int, device: torch.device) -> Callable[[], None]:
     ]
 
     def step() -> None:
-        for a, b, out in products:
-            torch.mm(a, b, out=out)
+        for x, W in products:
+            product(x, W)
         for weight, gradient, mean, square in held:
             mean.copy_(gradient)
             square.copy_(mean)
@@ -176,7 +186,8 @@ def benchmark(args: argparse.Namespace) -> Path:
     run = Run.create(args, "part2/benchmark.py", "part2/benchmark")
     print(f"batch {args.batch_size}, {torch.get_num_threads()} threads; {run.folder}")
     torch.manual_seed(args.seed)  # the order of the images and the noise, which no time depends on
-    times = take_turns(steps, args.rounds, args.turn, args.device)
+    turns = {name: turn(step, args.device) for name, step in steps.items()}
+    times = take_turns(turns, args.rounds, args.turn)
     rows = []
     for name, seconds in times.items():
         ratios = sorted(y / t for y, t in zip(times[YARDSTICK], seconds, strict=True))

@@ -9,6 +9,7 @@ from torch.optim.swa_utils import update_bn
 
 from common import checkpoint, seeds
 from common.checks import check_input
+from common.products import Linear
 
 KIND = "GAN"  # of a checkpoint
 PIXELS = 28 * 28
@@ -31,10 +32,10 @@ class Generator(nn.Module):
         super().__init__()
         self.latent_dim, self.width = latent_dim, width
         widths = [width * units for units in (128, 256, 512, 1024)]
-        layers = [nn.Linear(latent_dim, widths[0]), nn.LeakyReLU(0.2)]
+        layers = [Linear(latent_dim, widths[0]), nn.LeakyReLU(0.2, inplace=True)]
         for n_in, n_out in itertools.pairwise(widths):
-            layers += [nn.Linear(n_in, n_out), nn.BatchNorm1d(n_out), nn.LeakyReLU(0.2)]
-        layers += [nn.Linear(widths[-1], PIXELS), nn.Tanh()]
+            layers += [Linear(n_in, n_out), nn.BatchNorm1d(n_out), nn.LeakyReLU(0.2, inplace=True)]
+        layers += [Linear(widths[-1], PIXELS), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
@@ -56,11 +57,11 @@ class Discriminator(nn.Module):
     def __init__(self, width: int = 1):
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(PIXELS, 512 * width),
-            nn.LeakyReLU(0.2),
-            nn.Linear(512 * width, 256 * width),
-            nn.LeakyReLU(0.2),
-            nn.Linear(256 * width, 1),
+            Linear(PIXELS, 512 * width),
+            nn.LeakyReLU(0.2, inplace=True),
+            Linear(512 * width, 256 * width),
+            nn.LeakyReLU(0.2, inplace=True),
+            Linear(256 * width, 1),
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

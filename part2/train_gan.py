@@ -97,7 +97,8 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
                 if rest == 0:
                     table.print_row(row)
             if progress.batch % args.save_interval == 0 or progress.batch == last_batch:
-                draw_grid(run, game, grid_z, progress.batch)
+                with saver.off_the_clock():
+                    draw_grid(run, game, grid_z, progress.batch)
             if progress.batch == last_batch:
                 break
 

@@ -18,7 +18,8 @@ def test_turns_alternate_last_as_long_as_asked_and_give_seconds_a_step(monkeypat
             calls.append(name)
 
         steps[name] = step
-    times = timing.take_turns(steps, rounds=2, seconds=2.0, device=torch.device("cpu"))
+    turns = {name: timing.turn(step, torch.device("cpu")) for name, step in steps.items()}
+    times = timing.take_turns(turns, rounds=2, seconds=2.0)
     assert times == {"quick": [0.25] * 2, "slow": [1.0] * 2, "slower": [8.0] * 2}
     # Once to see how long a step takes, then as many as fill two seconds, one at least.
     assert calls == 2 * (["quick"] * (1 + 8) + ["slow"] * (1 + 2) + ["slower"] * (1 + 1))

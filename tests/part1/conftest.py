@@ -59,13 +59,16 @@ def inputs(monkeypatch):
     def watch(module) -> list[dict]:
         rows, build = [], module.build
 
-        def note(_network, args) -> None:
-            dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
-            rows.append({"x": args[0].tolist(), "trains": torch.is_grad_enabled(), "dtype": dtype})
-
         def watched(*args) -> nn.Module:
             network = build(*args)
-            network.register_forward_pre_hook(note)
+            read = network.read
+
+            def noted(x: torch.Tensor, state=None) -> tuple[torch.Tensor, ...]:
+                dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+                rows.append({"x": x.tolist(), "trains": torch.is_grad_enabled(), "dtype": dtype})
+                return read(x, state)
+
+            network.read = noted
             return network
 
         monkeypatch.setattr(module, "build", watched)

@@ -1,6 +1,9 @@
 """Part 1's benchmark: that all contestants compute what they should and are timed alike; never how long they take."""
 
+import contextlib
 import csv
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -63,7 +66,8 @@ def test_a_training_step_trains_with_cut_gradients_and_a_forward_pass_does_not(m
 
 
 @pytest.mark.parametrize(("backward", "n"), [(False, 1), (True, 3)])
-def test_the_floor_is_the_products_with_h_at_each_step(backward, n):
+def test_the_floor_is_the_products_with_h_at_each_step(backward, n, monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)  # whose products are not counted
     x = torch.randn(4, 6, 1)
     with FlopCounterMode(display=False) as counter:
         products(x, 8, backward)()
@@ -75,19 +79,44 @@ def test_what_is_kept_for_backward_by_hand():
     assert kept_for_backward(network, 6, 4) == 2 * 4 * 6 * 4  # x, and tanh's result, which two ask for, in float32
 
 
+class Nowhere(contextlib.nullcontext):
+    """Stands in for a process of its own."""
+
+    def __init__(self, *_):
+        super().__init__(self)
+
+    def turn(self, kind: str, length: int):
+        return None
+
+
+def test_a_process_of_its_own_has_other_settings_and_times_the_steps_it_is_asked_for(monkeypatch, tmp_path):
+    flags = ["--batch_size", "4", "--num_hidden", "8", "--device", "cpu", "--out_dir", str(tmp_path)]
+    with benchmark.Elsewhere({"PALINDROME": "1"}, benchmark.parse_args(flags)) as other:
+        assert "PALINDROME" not in os.environ
+        for kind, length in (("training step", 3), ("forward pass", 3), ("forward pass", 5)):
+            assert 0 < other.turn(kind, length)(0.001) < 60
+        environment = Path(f"/proc/{other._process.pid}/environ")
+        assert not environment.exists() or b"PALINDROME=1" in environment.read_bytes().split(b"\0")
+    other._process.join(60)
+    assert not other._process.is_alive()
+
+
 def test_speeds_are_medians_of_ratios_within_a_round_in_table_and_picture(tmp_path, monkeypatch, figures, spare):
     asked, saved, kinds = [], figures(benchmark), ("training step", "forward pass")
-    seconds = {kind: {name: [9.0, 9.0, 9.0] for name in [*CONTESTANTS, FLOOR]} for kind in kinds}
+    names = [*CONTESTANTS, FLOOR, "elsewhere"]
+    seconds = {kind: {name: [9.0, 9.0, 9.0] for name in names} for kind in kinds}
+    monkeypatch.setattr(benchmark, "ALLOCATORS", {"elsewhere": {}})
+    monkeypatch.setattr(benchmark, "Elsewhere", Nowhere)
     seconds["training step"] |= {YARDSTICK: [8.0, 6.0, 10.0], "by hand": [2.0, 3.0, 1.0]}
 
-    def turns(steps, *settings):
-        asked.append((list(steps), *settings[:2]))
+    def turns(contestants, *settings):
+        asked.append((list(contestants), *settings))
         return seconds[kinds[1 - len(asked) % 2]]
 
     monkeypatch.setattr(benchmark, "take_turns", turns)
     flags = "--lengths 5 3 --rounds 4 --turn 0.5 --batch_size 4 --num_hidden 8 --device cpu --out_dir"
     folder = benchmark.benchmark(benchmark.parse_args([*flags.split(), str(tmp_path / "run")]))
-    assert asked == [([*CONTESTANTS, FLOOR], 4, 0.5)] * 4
+    assert asked == [(names, 4, 0.5)] * 4
     rows = list(csv.DictReader((folder / "benchmark.csv").open(encoding="utf-8")))
     expected = [(kind, length, name) for length in "35" for kind in kinds for name in seconds[kind]]
     assert [(row["what"], row["length"], row["network"]) for row in rows] == expected
@@ -96,7 +125,7 @@ def test_speeds_are_medians_of_ratios_within_a_round_in_table_and_picture(tmp_pa
     assert [float(row["us_per_step_of_length"]) for row in by_hand] == pytest.approx([2e6 / 3, 2e6 / 5], abs=0.1)
     for axes, speed in zip(saved[0].axes, (4, 1), strict=True):
         assert axes.lines[0].get_xydata().tolist() == [[3, speed], [5, speed]]
-        assert len(axes.lines) == len(seconds["forward pass"])  # nn.LSTM's is the line at 1
+        assert len(axes.lines) == len([*CONTESTANTS, FLOOR])  # nn.LSTM's is the line at 1
     memory = read_json(folder / "result.json")["memory"]  # bytes a step and sequence: g2, c2, i, f, s, o, tanh c, z
     assert memory["by hand"] == 4 * (7 * 8 + 8 + 1 + 1) + 4 <= memory[YARDSTICK]
     assert list(memory) == list(CONTESTANTS) and min(memory.values()) > 0

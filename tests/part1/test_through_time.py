@@ -168,3 +168,15 @@ def test_evaluation_before_and_within_a_training_step_leaves_its_gradients(mode,
         with mode():
             network(torch.ones(3, length, 2, dtype=x.dtype))
         assert equal(gradients(again, network, x), expected)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_in_float32_too_whoever_does_the_products(given, case, monkeypatch):
+    network, x = case(LSTM, 5, 12, 2, 16)
+    state = tuple(torch.randn(5, 16, dtype=torch.float64) for _ in range(2)) if given else None
+    exact = torch.autograd.grad(network.read(x, state)[0].sin().sum(), list(network.parameters())[:3])
+    network, x, state = network.float(), x.float(), state and tuple(part.float() for part in state)
+    for enabled in (True, False):
+        monkeypatch.setattr(torch.backends.mkldnn, "enabled", enabled)
+        found = torch.autograd.grad(network.read(x, state)[0].sin().sum(), list(network.parameters())[:3])
+        assert all((a - b).abs().max() < 1e-4 * b.abs().max() for a, b in zip(found, exact, strict=True))

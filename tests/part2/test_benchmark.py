@@ -1,5 +1,6 @@
 """Part 2's benchmark: that all contestants train alike and the floor counts what it says; never how long they take."""
 
+import copy
 import csv
 import itertools
 
@@ -9,7 +10,19 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import part2.benchmark
 from common.files import read_json
-from part2.benchmark import FLOOR, YARDSTICK, assigned, benchmark, in_memory, loaded, lower_bound, ours, parse_args
+from part2.benchmark import (
+    FLOOR,
+    YARDSTICK,
+    assigned,
+    benchmark,
+    in_memory,
+    loaded,
+    lower_bound,
+    networks,
+    ours,
+    parse_args,
+    with_torch_layers,
+)
 from part2.mnist import Digits
 from part2.recipes import RECIPES
 
@@ -34,6 +47,15 @@ def test_the_reference_recipe_trains_as_the_assignments_loop_does_and_nearly_so_
     half = losses(ours("reference", batches(), CPU, bf16=True), 4)
     torch.testing.assert_close(half, fast[:4], rtol=0.05, atol=0)
     assert not torch.equal(half, fast[:4])
+
+
+def test_the_assignments_loop_trains_pytorchs_own_layers(batches):
+    """Which compute the same as ours from the same weights."""
+    for network in networks(CPU):
+        theirs = with_torch_layers(copy.deepcopy(network))
+        assert {type(layer).__module__.split(".")[0] for layer in theirs.layers} == {"torch"}
+        x = torch.randn(3, 100) if hasattr(network, "latent_dim") else torch.randn(3, 1, 28, 28)
+        torch.testing.assert_close(network(x), theirs(x), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("name", "bf16"), [("improved", True), ("reference_wide", False)])
@@ -64,8 +86,9 @@ def test_both_sources_give_whole_batches_of_the_training_images_in_another_order
         assert {image.numpy().tobytes() for image in first} <= known and first.unique(dim=0).shape == first.shape
 
 
-def test_the_floor_is_the_products_of_one_step(batches):
+def test_the_floor_is_the_products_of_one_step(batches, monkeypatch):
     """Multiplications and additions counted on a real step, by PyTorch; the floor has the same."""
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)  # whose products it does not count
     step, least = ours("reference", batches(), CPU), lower_bound(16, CPU)
     with FlopCounterMode(display=False) as real:
         step()
@@ -86,6 +109,7 @@ def test_flags_reach_the_contestants_and_their_turns_and_the_table_has_all_of_th
     for name in ("assigned", "ours", "loaded", "in_memory", "lower_bound"):
         monkeypatch.setattr(part2.benchmark, name, lambda *of, _name=name, **more: (_name, *of[:-1], *more))
     monkeypatch.setattr(part2.benchmark, "take_turns", take_turns)
+    monkeypatch.setattr(part2.benchmark, "turn", lambda step, device: (step, device))
     flags = ["--rounds", "2", "--turn", "0.5", "--batch_size", "8", "--device", "cpu"]
     folder = benchmark(parse_args([*flags, "--out_dir", str(tmp_path / "run")]))
     memory = ("in_memory", 8)
@@ -93,7 +117,8 @@ def test_flags_reach_the_contestants_and_their_turns_and_the_table_has_all_of_th
     for recipe in ("reference", "improved"):
         contestants[f"{recipe} recipe"] = ("ours", recipe, memory)
         contestants[f"{recipe} recipe, bf16 products"] = ("ours", recipe, memory, "bf16")
-    assert asked == [(contestants | {FLOOR: ("lower_bound", 8)}, 2, 0.5, CPU)]
+    contestants[FLOOR] = ("lower_bound", 8)
+    assert asked == [({name: (step, CPU) for name, step in contestants.items()}, 2, 0.5)]
     with (folder / "benchmark.csv").open(encoding="utf-8") as file:
         rows = {row.pop("contestant"): row for row in csv.DictReader(file)}
     assert list(rows) == list(asked[0][0]) and capsys.readouterr().out.count(" ms a step, ") == 7
