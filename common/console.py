@@ -28,10 +28,11 @@ def print_line(text: str = "", file: TextIO | None = None) -> None:
             tqdm.write(text, file=file)
 
 
-def progress_bar(total: int, unit: str, done: int = 0) -> tqdm:
-    """A progress bar on a terminal; nothing in a log file or a pipe."""
+def progress_bar(total: int, unit: str, done: int = 0, delay: float = 0) -> tqdm:
+    """A progress bar on a terminal, after `delay` seconds; nothing in a log file or a pipe."""
     quiet = not (distributed.IS_MAIN and hasattr(sys.stderr, "isatty") and sys.stderr.isatty())
-    return tqdm(total=total, initial=done, unit=unit, disable=quiet, leave=False)
+    scale = total >= 10**6  # 1.2M, not 1234567
+    return tqdm(total=total, initial=done, unit=unit, disable=quiet, leave=False, delay=delay, unit_scale=scale)
 
 
 class Table:

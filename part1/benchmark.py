@@ -12,8 +12,8 @@ Over long sequences nn.LSTM loses time to fresh memory, which the LSTM by hand u
 is seen where nn.LSTM runs in a process of its own with another allocator: with huge pages (THP_MEM_ALLOC_ENABLE=1, on
 Linux), and with jemalloc where that is installed.
 
-On CUDA expect nn.LSTM to win: cuDNN does many steps in one launch, the LSTM by hand launches five kernels a step
-forward and seven back. `--model torch_lstm` is the fast one there. (This was not measured: we had no GPU.)
+On CUDA expect nn.LSTM to win: the LSTM by hand launches eight kernels a step forward and ten back, where cuDNN does
+many steps in one. `--model torch_lstm` is the fast one there. (This was not measured: there was no GPU.)
 """
 
 import argparse
@@ -21,6 +21,7 @@ import contextlib
 import ctypes.util
 import functools
 import itertools
+import math
 import multiprocessing
 import os
 import sys
@@ -87,9 +88,6 @@ CONTESTANTS = {
     "plain loop, four products": FourProducts,
 }
 FLOOR = "floor: the products alone"
-JEMALLOC = ctypes.util.find_library("jemalloc")
-ALLOCATORS = {"nn.LSTM, huge pages": {"THP_MEM_ALLOC_ENABLE": "1"}} if sys.platform == "linux" else {}
-ALLOCATORS |= {"nn.LSTM, jemalloc": {"LD_PRELOAD": JEMALLOC}} if ALLOCATORS and JEMALLOC else {}
 
 
 def training_step(network: nn.Module, x: torch.Tensor, targets: torch.Tensor) -> Callable[[], None]:
@@ -125,6 +123,15 @@ def products(x: torch.Tensor, hidden: int, backward: bool) -> Callable[[], None]
 
 
 STEPS = {"training step": training_step, "forward pass": forward_pass}
+
+
+def allocators() -> dict[str, dict[str, str]]:
+    """nn.LSTM with another allocator: a name, and what asks for it in the environment of a process."""
+    if sys.platform != "linux":
+        return {}
+    jemalloc = ctypes.util.find_library("jemalloc")
+    preloaded = {"nn.LSTM, jemalloc": {"LD_PRELOAD": jemalloc}} if jemalloc else {}
+    return {"nn.LSTM, huge pages": {"THP_MEM_ALLOC_ENABLE": "1"}, **preloaded}
 
 
 class Elsewhere:
@@ -200,7 +207,7 @@ def benchmark(args: argparse.Namespace) -> Path:
     torch.manual_seed(args.seed)
     networks = {name: make(1, args.num_hidden, NUM_CLASSES).to(args.device) for name, make in CONTESTANTS.items()}
     with contextlib.ExitStack() as stack:
-        others = {name: stack.enter_context(Elsewhere(settings, args)) for name, settings in ALLOCATORS.items()}
+        others = {name: stack.enter_context(Elsewhere(settings, args)) for name, settings in allocators().items()}
         rows = []
         for length, kind in itertools.product(args.lengths, STEPS):
             x, targets = data(length, args)
@@ -245,7 +252,8 @@ def draw(rows: list[dict], path: Path) -> None:
         axes.annotate("nn.LSTM", (lengths[0], 1), (0, 3), textcoords="offset points", fontsize=8, color="0.3")
         axes.set_title(kind, fontsize=10)
         axes.set_xscale("log")
-        axes.set_xticks(lengths, [f"{length:,}" for length in lengths])
+        room = [b >= 1.3 * a for a, b in itertools.pairwise([*lengths, math.inf])]  # for a label beside the next one
+        axes.set_xticks(lengths, [f"{a:,}" if fits else "" for a, fits in zip(lengths, room, strict=True)])
         axes.minorticks_off()
         axes.set_xlabel("input length")
         axes.set_ylim(0)

@@ -1,11 +1,13 @@
 """How far does a trained network remember? Its accuracy on fresh palindromes of any length.
 
     python part1/evaluate.py
-    python part1/evaluate.py --run outputs/part1/MY-RUN --lengths 10 1000 100000 --seed 7
+    python part1/evaluate.py --run outputs/part1/MY-RUN --lengths 10 1000 100000 1048576 --seed 7
 
 Prints a table and writes nothing. The palindromes were never trained on: they are held out from a curriculum, and of a
 run by epochs those of its own length that it trained on are left out. 10,000 palindromes up to length 1,000, then 1,000
-up to 10,000, then 100; drawn one by one, so that below length 10, where few exist, most come more than once.
+up to 100,000, 100 up to 1,048,576, 20 beyond; drawn one by one, so that below length 10, where few exist, most come
+more than once. A network that was trained on marked digits is tested on such. Memory does not grow with length, but for
+the digits themselves, a byte each.
 """
 
 import argparse

@@ -8,12 +8,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from common import seeds
-from common.console import Table
-from part1.palindromes import PalindromeDataset, draw_palindromes, encode, split
+from common.console import Table, progress_bar
+from part1.marker import drawer
+from part1.palindromes import MAX_INPUT_LENGTH, PalindromeDataset, encode, split
 
 AT_ONCE = 1_000  # sequences that are read side by side
 PIECE = 250  # digits of each that are encoded at a time
 LENGTHS = (10, 30, 100, 300, 1_000, 2_000, 10_000, 100_000)
+TESTED = {1_000: 10_000, 100_000: 1_000, 2**20: 100, MAX_INPUT_LENGTH: 20}  # sequences, at input lengths up to
 
 
 @torch.no_grad()
@@ -23,13 +25,15 @@ def evaluate(network: nn.Module, inputs: torch.Tensor, targets: torch.Tensor, en
     A sequence is read in pieces, its state carried on, so that the memory this takes does not grow with its length.
     """
     loss = correct = 0.0
-    for sequences, target in zip(inputs.split(AT_ONCE), targets.split(AT_ONCE), strict=True):
-        state = None
-        for piece in sequences.split(PIECE, dim=1):
-            state = network.read(encode(piece, encoding), state)
-        logits = network.fc(state[0])
-        loss += F.cross_entropy(logits, target, reduction="sum").item()
-        correct += (logits.argmax(1) == target).sum().item()
+    with progress_bar(inputs.numel(), "digit", delay=2) as bar:
+        for sequences, target in zip(inputs.split(AT_ONCE), targets.split(AT_ONCE), strict=True):
+            state = None
+            for piece in sequences.split(PIECE, dim=1):
+                state = network.read(encode(piece, encoding), state)
+                bar.update(piece.numel())
+            logits = network.fc(state[0])
+            loss += F.cross_entropy(logits, target, reduction="sum").item()
+            correct += (logits.argmax(1) == target).sum().item()
     return loss / len(targets), correct / len(targets)
 
 
@@ -38,15 +42,15 @@ def accuracy_at_lengths(
 ) -> dict[str, float]:
     """The accuracy at each input length, as text → accuracy; printed as a table on the way.
 
-    Tests 10,000 palindromes up to length 1,000, then 1,000 up to 10,000, then 100: never ones that a curriculum trained
-    on (`draw_palindromes` holds them out), and none of the digits `trained_on` (n, length + 1).
+    Tests 10,000 sequences up to length 1,000, then 1,000 up to 100,000, 100 up to 2^20 and 20 up to 2^22: never ones
+    that a curriculum trained on (they are held out), and none of the digits `trained_on` (n, length + 1).
     """
     device = next(network.parameters()).device
-    table, accuracies = Table(input_length=",d", palindromes=",d", wrong=",d", accuracy=".4f"), {}
+    table, accuracies = Table(input_length=",d", sequences=",d", wrong=",d", accuracy=".4f"), {}
     for input_length in lengths:
         rng = np.random.default_rng(seeds.stream_seed(seed, "test", input_length))
-        n = 10_000 if input_length <= 1_000 else 1_000 if input_length <= 10_000 else 100
-        digits = draw_palindromes(n, input_length, rng, held_out=True)
+        n = next(n for longest, n in TESTED.items() if input_length <= longest)
+        digits = drawer(encoding)(n, input_length, rng, held_out=True)
         if trained_on is not None and trained_on.shape[1] == digits.shape[1]:
             known = {row.tobytes() for row in trained_on.cpu().numpy()}
             digits = digits[[row.tobytes() not in known for row in digits.numpy()]]
@@ -55,7 +59,7 @@ def accuracy_at_lengths(
             _, accuracy = evaluate(network, digits[:, :-1], digits[:, -1].long(), encoding)
             accuracies[str(input_length)] = accuracy
             wrong = round((1 - accuracy) * n)
-            table.print_row({"input_length": input_length, "palindromes": n, "wrong": wrong, "accuracy": accuracy})
+            table.print_row({"input_length": input_length, "sequences": n, "wrong": wrong, "accuracy": accuracy})
     return accuracies
 
 

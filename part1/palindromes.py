@@ -1,4 +1,4 @@
-"""Palindromes: a task of pure memory."""
+"""Palindromes, a task of pure memory; and how a network reads digits."""
 
 import math
 
@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from common.cli import UserError
 
 NUM_CLASSES = 10  # the digits
-MAX_INPUT_LENGTH = 100_000
+MAX_INPUT_LENGTH = 2**22
 MIN_HELD_OUT_LENGTH = 4  # digits; of shorter ones none can be held out
 
 
@@ -80,36 +80,70 @@ def draw_palindromes(
     on the wrong side is moved across by changing its third digit, which needs input_length ≥ 4.
 
     The first `monotonous` of them have only one to three different digits after the first (the third, if it was
-    changed, may be another): long runs and odd mixtures, which uniform digits hardly ever contain.
+    changed, may be another): long runs and odd mixtures, which uniform digits hardly ever contain. Half of these begin
+    with near digits (`draw_near`): as scalars they are the hardest to tell apart while the first one is being read.
     """
     if input_length < MIN_HELD_OUT_LENGTH:
         raise ValueError(f"input_length {input_length} is below {MIN_HELD_OUT_LENGTH}: too short to hold any out")
     n_free = math.ceil((input_length + 1) / 2)
     digits = rng.integers(0, 10, (n, n_free), dtype=np.uint8)
-    if monotonous:
-        three = rng.integers(0, 10, (monotonous, 3), dtype=np.uint8)
-        how_many = rng.integers(1, 4, (monotonous, 1))
-        which = (rng.random((monotonous, n_free - 1)) * how_many).astype(np.int64)
-        digits[:monotonous, 1:] = np.take_along_axis(three, which, axis=1)
-    checksum = np.array([row @ (np.arange(1, n_free + 1) % 10) for row in digits]) % 10  # row by row: in less memory
-    if held_out:
-        digits[:, 2] = (digits[:, 2] + 3 * checksum) % 10  # 3 · 3 · checksum + checksum = 10 · checksum
-    else:
-        digits[checksum == 0, 2] = (digits[checksum == 0, 2] + 1) % 10
+    digits[:monotonous, 1:] = draw_monotonous(monotonous, n_free - 1, rng)
+    near = digits[: monotonous // 2]
+    near[:, 1:4] = draw_near(near[:, 0], rng)[:, : n_free - 1]
+    move_across(digits, held_out)
     mirrored = digits[:, : input_length + 1 - n_free][:, ::-1]
     return torch.from_numpy(np.concatenate([digits, mirrored], axis=1))
 
 
+def draw_monotonous(n: int, length: int, rng: np.random.Generator) -> np.ndarray:
+    """Random digits (n, length), of one to three different kinds in each row."""
+    if n == 0:
+        return np.empty((0, length), np.uint8)
+    three = rng.integers(0, 10, (n, 3), dtype=np.uint8)
+    how_many = rng.integers(1, 4, (n, 1))
+    which = (rng.random((n, length)) * how_many).astype(np.int64)
+    return np.take_along_axis(three, which, axis=1)
+
+
+def draw_near(first: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Three digits (n, 3) to follow each first digit (n,): the same, a neighbour, 0 or 9, all equally likely."""
+    low, high = np.maximum(first, 1) - 1, np.minimum(first, 8) + 1
+    kinds = np.stack([low, first, high, np.zeros_like(first), np.full_like(first, 9)], axis=1)
+    return np.take_along_axis(kinds, rng.integers(0, 5, (len(first), 3)), axis=1)
+
+
+def move_across(digits: np.ndarray, held_out: bool) -> None:
+    """Change the third digit of each row so that Σ k·d(k) is divisible by 10, or is not; k counts from 1."""
+    weights = np.arange(1, digits.shape[1] + 1) % 10
+    checksum = np.array([row @ weights for row in digits]) % 10  # row by row, for memory's sake
+    if held_out:
+        digits[:, 2] = (digits[:, 2] + 3 * checksum) % 10  # 3 · 3 · checksum + checksum = 10 · checksum
+    else:
+        digits[checksum == 0, 2] = (digits[checksum == 0, 2] + 1) % 10
+
+
 ENCODINGS = {"scaled": 1, "raw": 1, "one_hot": NUM_CLASSES}  # name → numbers a digit becomes
+MARKED = "_marked"  # at the end of an encoding's name: one number more, which is 1 where a digit is marked
+MARK = 10  # a marked digit d is written 10 + d
+
+
+def input_dim(encoding: str) -> int:
+    """How many numbers a digit becomes."""
+    return ENCODINGS[encoding.removesuffix(MARKED)] + encoding.endswith(MARKED)
 
 
 def encode(digits: torch.Tensor, encoding: str) -> torch.Tensor:
-    """Digits (…, time) as what a network reads, (…, time, 1 or 10), in PyTorch's default dtype.
+    """Digits (…, time) as what a network reads, (…, time, input_dim), in PyTorch's default dtype.
 
     scaled   (digit − 4.5) / 4.5, one scalar in [−1, 1]
     raw      the digit itself as a scalar: all of one sign, and 9 drives a unit nine times as hard as 1
     one_hot  ten numbers, the digit's own 1, the others 0
+
+    With "_marked" after the name, one number more: 1 for a marked digit (10 + d stands for d, marked), else 0.
     """
+    if encoding.endswith(MARKED):
+        x = encode(digits % MARK, encoding.removesuffix(MARKED))
+        return torch.cat([x, (digits >= MARK).unsqueeze(-1).to(x.dtype)], dim=-1)
     if encoding not in ENCODINGS:
         raise ValueError(f"encoding {encoding!r} is not one of {', '.join(ENCODINGS)}")
     if encoding == "one_hot":

@@ -29,7 +29,7 @@ from common.figures import STYLES, integer_ticks, new_figure, plain_axes, save_f
 from common.runs import Run
 from part1.lstm import LSTM, gates, step
 from part1.networks import find_network, load_network
-from part1.palindromes import MAX_INPUT_LENGTH, NUM_CLASSES, draw_palindromes, encode
+from part1.palindromes import MARKED, MAX_INPUT_LENGTH, NUM_CLASSES, draw_palindromes, encode
 
 UNITS = 8  # shown
 SEQUENCES = 1000  # over which units are chosen and readings fitted
@@ -81,6 +81,8 @@ def show_gates(args: argparse.Namespace) -> Path:
     network = load_network(source).to(args.device)
     if not isinstance(network, LSTM):
         raise UserError(f"{source}: its network is no LSTM by hand, so it has no gates to show")
+    if network.encoding.endswith(MARKED):
+        raise UserError(f"{source}: its network recalls a marked digit; this picture is of palindromes")
     rng = np.random.default_rng(seeds.stream_seed(args.seed, "gates"))
     if args.digits:
         digits = torch.tensor([args.digits], dtype=torch.uint8)

@@ -2,6 +2,7 @@
 
     python part1/train_curriculum.py
     python part1/train_curriculum.py --encoding scaled --data_size 300000     one scalar a digit, as in the assignment
+    python part1/train_curriculum.py --task marker                            recall a marked digit, wherever it stands
 
 Every palindrome is drawn fresh, --data_size in all. Two phases:
 
@@ -40,16 +41,10 @@ from common.means import RunningMeans
 from common.resume import open_run, parse_or_resume
 from common.runs import Run, read_metrics
 from common.saving import Saver
+from part1.marker import TASKS, drawer
 from part1.memory import LENGTHS, accuracy_at_lengths
 from part1.networks import INITS, KIND, NETWORKS, build
-from part1.palindromes import (
-    ENCODINGS,
-    MAX_INPUT_LENGTH,
-    MIN_HELD_OUT_LENGTH,
-    NUM_CLASSES,
-    draw_palindromes,
-    encode,
-)
+from part1.palindromes import ENCODINGS, MARKED, MAX_INPUT_LENGTH, MIN_HELD_OUT_LENGTH, NUM_CLASSES, encode, input_dim
 
 SCRIPT = "part1/train_curriculum.py"
 FIRST_LENGTH = 10  # digits
@@ -70,6 +65,7 @@ class Progress:
     batch: int = 0
     accuracy: float = 0.1  # moving average over batches
     settles_from: int | None = None  # the batch at which settling begins
+    rate: float = 1.0  # of the learning rate: halved each time it is lost
     best: dict | None = None  # the network's weights, once trained
 
     def next_length(self, longest: int) -> int:
@@ -92,7 +88,7 @@ class Progress:
         elif sure:
             self.length, self.accuracy = 2 * self.length, 0.9
         elif self.accuracy < LOST and self.length > FIRST_LENGTH:
-            self.length, self.accuracy = self.length // 2, 0.9
+            self.length, self.accuracy, self.rate = self.length // 2, 0.9, self.rate / 2
 
 
 def train(args: argparse.Namespace) -> Path:
@@ -102,7 +98,8 @@ def train(args: argparse.Namespace) -> Path:
 
 
 def train_on(device: torch.device, args: argparse.Namespace) -> Path:
-    sizes = {"input_dim": ENCODINGS[args.encoding], "hidden_dim": args.num_hidden, "output_dim": NUM_CLASSES}
+    encoding = args.encoding + (MARKED if args.task == "marker" else "")
+    sizes = {"input_dim": input_dim(encoding), "hidden_dim": args.num_hidden, "output_dim": NUM_CLASSES}
     # The curriculum starts short, and so must the memory: weights initialised for its end spoil its beginning.
     first_length = min(FIRST_LENGTH, args.input_length)
     network = build(args.model, sizes, args.init, first_length, args.seed, args.plain).to(device)
@@ -111,24 +108,25 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
     batches = max(1, args.data_size // batch_size)  # one, where torchrun's processes make it larger than the data
 
     progress, means = Progress(first_length), RunningMeans("loss", "accuracy", "gradient_norm", device=device)
-    run = open_run(args, SCRIPT, f"part1/{args.model}-curriculum-T{args.input_length}-seed{args.seed}", KIND)
-    description = {"model": args.model, "sizes": sizes, "encoding": args.encoding}
+    task = "" if args.task == "palindrome" else f"-{args.task}"
+    run = open_run(args, SCRIPT, f"part1/{args.model}-curriculum{task}-T{args.input_length}-seed{args.seed}", KIND)
+    description = {"model": args.model, "sizes": sizes, "encoding": encoding}
     learners = {"network": network, "optimizer": optimizer, "means": means}
     saver = Saver(run, args.checkpoint_interval, description, learners, progress)
     table = Table(sequences=",d", length=",d", loss=".4f", accuracy=".4f", gradient_norm=".3f", seconds=".1f")
     with saver, progress_bar(batches, "batch", done=progress.batch) as bar:
         while progress.batch < batches:
-            settles, left, longest = progress.settles_from is not None, 1.0, progress.length
+            settles, rate, longest = progress.settles_from is not None, progress.rate, progress.length
             if settles:
                 longest = min(4 * progress.length, args.input_length)
-                left = (batches - progress.batch) / (batches - progress.settles_from)  # of the learning rate
+                rate *= (batches - progress.batch) / (batches - progress.settles_from)
             rng = np.random.default_rng(seeds.stream_seed(args.seed, "curriculum", progress.batch))
             monotonous = round(MONOTONOUS * batch_size) if settles else 0
-            digits = draw_palindromes(batch_size, progress.next_length(longest), rng, False, monotonous)
+            digits = drawer(encoding)(batch_size, progress.next_length(longest), rng, False, monotonous)
             digits = digits[distributed.RANK :: args.processes].to(device)  # of the monotonous ones each gets its part
 
             inputs, targets = digits[:, :-1], digits[:, -1].long()
-            logits = network(encode(inputs, args.encoding))
+            logits = network(encode(inputs, encoding))
             loss = F.cross_entropy(logits, targets)
             accuracy = (logits.argmax(1) == targets).float().mean()
             optimizer.zero_grad()
@@ -136,24 +134,26 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
             distributed.mean_gradients(network)
             gradient_norm = nn.utils.clip_grad_norm_(network.parameters(), args.max_norm)
             _, accuracy, _ = means.add(loss, accuracy, gradient_norm)
-            optimizer.param_groups[0]["lr"] = args.learning_rate * left
+            optimizer.param_groups[0]["lr"] = args.learning_rate * rate
             optimizer.step()
             progress.end_batch(accuracy, batches, args.input_length)
 
             if progress.batch % LOG_INTERVAL == 0 or progress.batch == batches:
                 row = {"batch": progress.batch, "sequences": progress.batch * batch_size, "length": longest}
-                row |= {**means.take(), "learning_rate": args.learning_rate * left, "seconds": saver.seconds()}
+                row |= {**means.take(), "learning_rate": args.learning_rate * rate, "seconds": saver.seconds()}
                 run.log(row, progress.batch)
                 table.print_row(row)
             bar.update()
             saver.after_step()
         progress.best = network.state_dict()
         saver.at_end()
-        finish(run, args, network, progress, saver.seconds())
+        finish(run, args, network, encoding, progress, saver.seconds())
     return run.folder
 
 
-def finish(run: Run, args: argparse.Namespace, network: nn.Module, progress: Progress, seconds: float) -> None:
+def finish(
+    run: Run, args: argparse.Namespace, network: nn.Module, encoding: str, progress: Progress, seconds: float
+) -> None:
     """Test the network at all lengths, and write the result and the picture."""
     batch_size = args.batch_size * args.processes
     result = {
@@ -167,7 +167,7 @@ def finish(run: Run, args: argparse.Namespace, network: nn.Module, progress: Pro
     }
     if distributed.IS_MAIN:
         draw_summary(run.folder)
-        result["accuracy_at"] = accuracy_at_lengths(network, args.encoding, args.lengths, args.seed)
+        result["accuracy_at"] = accuracy_at_lengths(network, encoding, args.lengths, args.seed)
     run.finish(result)
     print_line(f"picture: {run.folder / 'curves.png'}")
 
@@ -190,6 +190,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add, length = parser.add_argument, cli.int_between(MIN_HELD_OUT_LENGTH, MAX_INPUT_LENGTH)
     add("--input_length", type=length, default=1000, help="the longest palindromes to train on, in digits read")
+    add("--task", choices=TASKS, default="palindrome", help="what to recall: the first digit, or a marked one")
     add("--encoding", choices=ENCODINGS, default="one_hot", help="digits one-hot, scaled to [−1, 1], or raw 0 … 9")
     add("--model", choices=NETWORKS, default="lstm", help="the network; torch_lstm is nn.LSTM, for comparison")
     add("--plain", action="store_true", help="the LSTM's plain loop: the same numbers but for rounding, slower")

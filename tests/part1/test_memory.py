@@ -66,7 +66,7 @@ def test_the_table_counts_what_is_wrong(capsys):
     assert accuracies == {str(length): pytest.approx(1 - n / 10_000) for length, n in wrong.items()}
     assert all(800 < n < 1200 for n in wrong.values())
     header, *lines = capsys.readouterr().out.splitlines()
-    assert header.split() == ["input_length", "palindromes", "wrong", "accuracy"]
+    assert header.split() == ["input_length", "sequences", "wrong", "accuracy"]
     rows = [[f"{length}", "10,000", f"{n:,}", f"{1 - n / 10_000:.4f}"] for length, n in wrong.items()]
     assert [line.split() for line in lines] == rows
     assert len({len(line) for line in (header, *lines)}) == 1  # aligned
@@ -100,9 +100,9 @@ def test_all_are_held_out_from_training_and_fewer_where_they_are_long(monkeypatc
 
     def watched(n, input_length, rng, held_out, monotonous=0):
         sides.append((n, input_length, held_out, monotonous))
-        return draw_palindromes(2, input_length, rng, held_out)
+        return draw_palindromes(2, 4, rng, held_out)
 
-    monkeypatch.setattr(memory, "draw_palindromes", watched)
-    accuracy_at_lengths(Knowing(), "one_hot", [4, 1000, 1001, 10_000, 10_001], 0)
-    ns = {4: 10_000, 1000: 10_000, 1001: 1000, 10_000: 1000, 10_001: 100}
+    monkeypatch.setattr(memory, "drawer", lambda encoding: watched)
+    accuracy_at_lengths(Knowing(), "one_hot", [4, 1000, 1001, 100_000, 100_001, 2**20, 2**20 + 1], 0)
+    ns = {4: 10_000, 1000: 10_000, 1001: 1000, 100_000: 1000, 100_001: 100, 2**20: 100, 2**20 + 1: 20}
     assert sides == [(n, length, True, 0) for length, n in ns.items()]

@@ -7,7 +7,7 @@ from torch import nn
 
 from common.files import read_json
 from common.runs import read_metrics
-from part1 import memory, train_curriculum
+from part1 import evaluate, memory, train_curriculum
 from part1.networks import load_network
 from part1.palindromes import draw_palindromes
 from tests.tiny_runs import CURRICULUM, differences
@@ -26,7 +26,7 @@ def drawn(monkeypatch) -> list[dict]:
         calls.append({"n": n, "length": length, "monotonous": monotonous, "held_out": held_out, "digits": digits})
         return digits
 
-    monkeypatch.setattr(train_curriculum, "draw_palindromes", watched)
+    monkeypatch.setattr(train_curriculum, "drawer", lambda encoding: watched)
     return calls
 
 
@@ -160,14 +160,14 @@ def test_what_is_trained_on_is_what_was_drawn_well_mixed_and_never_what_is_held_
         return draw_palindromes(100, length, rng, held_out, monotonous)
 
     monkeypatch.setattr(train_curriculum, "SURE", -1)
-    monkeypatch.setattr(memory, "draw_palindromes", watched_test)
+    monkeypatch.setattr(memory, "drawer", lambda encoding: watched_test)
     run(CURRICULUM, "--lengths", "10", "20", "--batch_size", "64", "--data_size", "1280")
     assert tested_on == [(10, True), (20, True)]
     assert not any(call["held_out"] for call in drawn)
     for batch, call in zip(read[:20], drawn, strict=True):
         digits = torch.tensor(batch["x"]).argmax(2).tolist()
         assert batch["trains"] and sorted(digits) == sorted(call["digits"][:, :-1].tolist())
-    parts = [[len(set(row[3:-2])) <= 3 for row in part] for part in (digits[::2], digits[1::2])]  # of two processes
+    parts = [[len(set(row[4:-3])) <= 3 for row in part] for part in (digits[::2], digits[1::2])]  # of two processes
     assert sum(map(sum, parts)) >= 48 and abs(sum(parts[0]) - sum(parts[1])) <= 8
 
 
@@ -178,3 +178,24 @@ def test_no_two_batches_are_alike_the_seed_draws_the_same_again_and_another_draw
     trained, tables = ([str(row["x"]) for row in read if row["trains"] == trains] for trains in (True, False))
     for seen, n in ((trained, 20), (tables, 10)):  # 10,000 in parts of 1,000
         assert seen[:n] == seen[n : 2 * n] and len(seen) == 3 * n and len(set(seen)) == 2 * n
+
+
+def test_the_marker_task_trains_and_tests_on_marked_digits_and_what_it_leaves_knows_so(run, inputs, capsys):
+    read = inputs(train_curriculum)
+    folder = run(CURRICULUM, "--task", "marker", "--lengths", "12")
+    for trains, n in ((True, 20), (False, 10)):
+        xs = [torch.tensor(batch["x"]) for batch in read if batch["trains"] == trains]
+        assert len(xs) == n and all(x.shape[2] == 11 and (x[:, :, 10].sum(1) == 1).all() for x in xs)
+    network = load_network(folder)
+    assert network.encoding == "one_hot_marked" and network.input_dim == 11
+    accuracy = read_json(folder / "result.json")["accuracy_at"]
+    capsys.readouterr()
+    assert evaluate.evaluate(evaluate.parse_args(["--run", str(folder), "--lengths", "12"])) == accuracy
+
+
+def test_each_time_it_is_lost_the_learning_rate_is_halved_for_good(run, knows, optimizer_steps):
+    knows(20)  # and of longer ones nothing
+    run(CURRICULUM, "--input_length", "200", *BATCHES_OF_ONE, "--learning_rate", "1")
+    rates = [step["lr"] for step in optimizer_steps][:114]  # 57 % of 200; then it settles
+    assert rates == sorted(rates, reverse=True) and set(rates) >= {1, 0.5, 0.25}
+    assert optimizer_steps[114]["lr"] == rates[-1]

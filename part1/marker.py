@@ -1,0 +1,48 @@
+"""A second task: recall anywhere. One digit is marked; after many more, name it."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from part1.palindromes import (
+    MARK,
+    MARKED,
+    MIN_HELD_OUT_LENGTH,
+    draw_monotonous,
+    draw_palindromes,
+    move_across,
+)
+
+
+def draw_marked(
+    n: int, input_length: int, rng: np.random.Generator, held_out: bool, monotonous: int = 0
+) -> torch.Tensor:
+    """n random sequences with a marked digit, uint8 (n, input_length + 1): the input, and the target as last column.
+
+        3 1 4 1 [5] 9 2 6 5 3 | 5        [5] is marked, written 15; the target is 5
+
+    All digits are uniform, the mark stands anywhere in the first half. Which sequences are held out from training is
+    decided by a checksum over all digits, as for palindromes. Apart from the marked digit the first `monotonous` of
+    them have only one to three different digits (the third digit may be another).
+    """
+    if input_length < MIN_HELD_OUT_LENGTH:
+        raise ValueError(f"input_length {input_length} is below {MIN_HELD_OUT_LENGTH}: too short to hold any out")
+    digits = rng.integers(0, 10, (n, input_length), dtype=np.uint8)
+    rows, marked = np.arange(n), rng.integers(0, math.ceil(input_length / 2), n)
+    kept = digits[rows, marked]
+    digits[:monotonous] = draw_monotonous(monotonous, input_length, rng)
+    digits[rows, marked] = kept
+    move_across(digits, held_out)
+    targets = digits[rows, marked]
+    digits[rows, marked] += MARK
+    return torch.from_numpy(np.concatenate([digits, targets[:, None]], axis=1))
+
+
+TASKS = {"palindrome": draw_palindromes, "marker": draw_marked}
+
+
+def drawer(encoding: str) -> Callable[..., torch.Tensor]:
+    """What draws the sequences that a network with this encoding reads."""
+    return TASKS["marker" if encoding.endswith(MARKED) else "palindrome"]
