@@ -18,6 +18,7 @@ from common import cli
 from common.files import write_whole
 from common.runs import OUTPUTS, PRETRAINED, ROOT
 from common.sweeps import PlannedRun, run_all
+from part1.memory import LENGTHS
 from part1.networks import export_network
 from part2.generators import export_generator
 
@@ -56,12 +57,18 @@ def sweep() -> None:
 
 
 def curricula() -> None:
-    """Part 1: one-hot digits with five seeds, scalar digits with three."""
-    script, scalar = "part1/train_curriculum.py", ["--encoding", "scaled", "--data_size", "300000"]
-    runs = [PlannedRun(f"seed{seed}", script, ["--seed", str(seed)]) for seed in range(5)]
-    runs += [PlannedRun(f"scalar-seed{seed}", script, [*scalar, "--seed", str(seed)]) for seed in range(3)]
+    """Part 1: one-hot digits, tested up to 4,194,304; fewer sequences; scalar digits. Five seeds each."""
+    lengths = ["--lengths", *map(str, LENGTHS)]
+    settings = {"": [*lengths, str(2**20), str(2**22)]}
+    settings |= {f"n{n}-": ["--data_size", str(n), *lengths[:-1]] for n in (10_000, 15_000, 20_000)}
+    settings |= {"scalar-": ["--encoding", "scaled", "--data_size", "300000", *lengths]}
+    runs = [
+        PlannedRun(f"{name}seed{seed}", "part1/train_curriculum.py", ["--seed", str(seed), *flags])
+        for name, flags in settings.items()
+        for seed in range(5)
+    ]
     folder = OUTPUTS / "part1" / "curricula"
-    run_all(folder, runs, jobs=1, alike={})
+    run_all(folder, runs, jobs=2, alike={})
     for run in runs:
         show(SHOWN / "part1" / "curriculum" / run.name, (folder / "runs" / run.name / name for name in RECORD))
 
