@@ -27,6 +27,7 @@ STYLES = [
     {"color": "#009E73", "linestyle": "-."},
     {"color": "#000000", "linestyle": ":"},
     {"color": "#CC79A7", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
+    {"color": "#56B4E9", "linestyle": (0, (8, 2))},
 ]
 
 

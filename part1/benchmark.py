@@ -244,7 +244,7 @@ def draw(rows: list[dict], path: Path) -> None:
     lengths = sorted({row["length"] for row in rows})
     for axes, kind in zip(figure.subplots(1, 2, sharey=True), ("training step", "forward pass"), strict=True):
         others = [name for name in [*CONTESTANTS, FLOOR] if name != YARDSTICK]
-        for name, style in zip(others, STYLES, strict=True):
+        for name, style in zip(others, STYLES, strict=False):
             speeds = [float(row["speed"]) for row in rows if (row["what"], row["network"]) == (kind, name)]
             label = name if kind == "training step" else None
             axes.plot(lengths, speeds, label=label, marker="o", markersize=3, linewidth=1.4, **style)

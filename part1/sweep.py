@@ -42,6 +42,7 @@ class Network(NamedTuple):
 UNIFORM = ["--init", "uniform"]
 BY_RECIPE = {
     "lstm": Network("LSTM", RECIPE, []),
+    "torch_lstm_memory": Network("nn.LSTM, our initialisation", RECIPE, ["--model", "torch_lstm"]),
     "torch_lstm": Network("nn.LSTM, PyTorch's initialisation", RECIPE, ["--model", "torch_lstm", *UNIFORM]),
     "reference": Network("LSTM, the reference's initialisation", RECIPE, ["--init", "normal", "--encoding", "raw"]),
     "rnn": Network("vanilla RNN, orthogonal initialisation", RECIPE, ["--model", "rnn"]),
@@ -51,24 +52,30 @@ BY_CURRICULUM = {
     f"{name}_curriculum": Network(f"{label}, by curriculum", CURRICULUM, [*flags, "--encoding", "one_hot"])
     for name, (label, _, flags) in BY_RECIPE.items()
 }
-NETWORKS = BY_RECIPE | BY_CURRICULUM
-STYLE_OF = dict(zip(BY_RECIPE, STYLES, strict=True)) | dict(zip(BY_CURRICULUM, STYLES, strict=True))
+MARKED = {
+    f"{name}_marked": Network(f"{BY_RECIPE[name].label}, marked digit", script, [*flags, "--task", "marker"])
+    for name, (_, script, flags) in ((name, BY_CURRICULUM[f"{name}_curriculum"]) for name in ("lstm", "rnn"))
+}
+NETWORKS = BY_RECIPE | BY_CURRICULUM | MARKED
+STYLE_OF = {
+    name: STYLES[list(BY_RECIPE).index(name.removesuffix("_curriculum").removesuffix("_marked"))] for name in NETWORKS
+}
 
 
 def collect(run: FinishedRun) -> list[dict]:
-    """A finished run as rows of sweep.csv: one, or after a curriculum one for each length it was tested at."""
+    """A finished run as rows of sweep.csv: one, or after a curriculum one for each length it was tested at.
+
+    `sequences_until_perfect` counts the training sequences until validation was first without an error; it is empty
+    where that never was, and after a curriculum, which has no validation.
+    """
     result = read_json(run.folder / "result.json")
     row = {"network": run.name, "input_length": run.arguments["input_length"], "seed": run.seed}
     seconds = round(result["seconds"], 1)
-    if run.name in BY_CURRICULUM:
-        row |= dict.fromkeys(("test_accuracy", "validation_accuracy", "best_epoch", "epochs"), "")
+    if run.name not in BY_RECIPE:
+        empty = ("test_accuracy", "validation_accuracy", "best_epoch", "epochs", "sequences_until_perfect")
+        row |= dict.fromkeys(empty, "") | {"seconds": seconds}
         accuracies = {length: result["accuracy_at"][str(length)] for length in TESTED_AT}
-        return [
-            row
-            | {"input_length": length, "test_accuracy": accuracy}
-            | {"sequences_until_perfect": result["sequences_seen"] if accuracy == 1 else "", "seconds": seconds}
-            for length, accuracy in accuracies.items()
-        ]
+        return [row | {"input_length": length, "test_accuracy": accuracy} for length, accuracy in accuracies.items()]
     perfect = [metrics["epoch"] for metrics in read_metrics(run.folder) if metrics["validation_accuracy"] == 1]
     row |= {key: result[key] for key in ("test_accuracy", "validation_accuracy", "best_epoch", "epochs")}
     until_perfect = perfect[0] * (result["sequences_seen"] // result["epochs"]) if perfect else ""
@@ -90,29 +97,28 @@ def to_table(rows: list[dict]) -> str:
 
 
 def draw_lengths(rows: list[dict], path: Path) -> None:
-    """Test accuracy over input length, by recipe and by curriculum; and the sequences it took. All seeds as points."""
-    figure = new_figure(10, 3.8)
-    recipe, curriculum, cost = figure.subplots(1, 3)
-    parts = {recipe: [row for row in rows if row["network"] in BY_RECIPE]}
-    parts[curriculum] = [row for row in rows if row["network"] in BY_CURRICULUM]
-    for axes, title in ((recipe, "trained at each length,\nby the assignment's recipe"), (curriculum, "by curriculum")):
-        draw_points(axes, parts[axes], "test_accuracy")
-        axes.axhline(0.1, color="0.5", linewidth=0.8)
-        axes.annotate("chance", (0.02, 0.045), xycoords=("axes fraction", "data"), fontsize=8, color="0.3")
-        axes.set_title(title, fontsize=10)
-        axes.set_ylabel("test accuracy")
-        axes.set_ylim(0, 1.04)
-    draw_points(cost, parts[recipe], "sequences_until_perfect")
-    draw_points(cost, parts[curriculum], "sequences_until_perfect", marker="^")
-    cost.set_title("training sequences until 1.0\n(○ recipe, △ curriculum)", fontsize=10)
-    if any(row["sequences_until_perfect"] for row in rows):
-        cost.set_yscale("log")
-    for axes, drawn in (*parts.items(), (cost, rows)):
+    """Test accuracy over input length, by recipe, by curriculum, of a marked digit; and the sequences that it took."""
+    figure = new_figure(9, 6.6)
+    panels = dict(zip(("recipe", "cost", "curriculum", "marked"), figure.subplots(2, 2).flat, strict=True))
+    titles = {"recipe": "trained at each length, by the assignment's recipe", "curriculum": "by curriculum"}
+    titles |= {"marked": "by curriculum, recall of a marked digit", "cost": "… until validation was without an error"}
+    parts = {"recipe": BY_RECIPE, "cost": BY_RECIPE, "curriculum": BY_CURRICULUM, "marked": MARKED}
+    handles = {}
+    for name, axes in panels.items():
+        drawn = [row for row in rows if row["network"] in parts[name]]
+        draw_points(axes, drawn, "sequences_until_perfect" if name == "cost" else "test_accuracy")
+        axes.set_title(titles[name], fontsize=10)
         length_axis(axes, sorted({row["input_length"] for row in drawn or rows}))
         plain_axes(axes)
-    handles = {}
-    for axes in (recipe, curriculum):
+        if name != "cost":
+            axes.axhline(0.1, color="0.5", linewidth=0.8)
+            axes.annotate("chance", (0.02, 0.045), xycoords=("axes fraction", "data"), fontsize=8, color="0.3")
+            axes.set_ylabel("test accuracy")
+            axes.set_ylim(0, 1.04)
+        elif any(row["sequences_until_perfect"] for row in drawn):
+            axes.set_yscale("log")
         handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    panels["cost"].set_ylabel("training sequences")
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     save_figure(figure, path)
 
@@ -130,41 +136,37 @@ def length_axis(axes, lengths: list[int]) -> None:
     axes.set_xlabel("input length (digits)")
 
 
-def draw_points(axes, rows: list[dict], column: str, marker: str = "o") -> None:
+def draw_points(axes, rows: list[dict], column: str) -> None:
     """The column over input length, for each network: a point a seed, a line through their means."""
     for network in dict.fromkeys(row["network"] for row in rows):
         points = [(r["input_length"], r[column]) for r in rows if r["network"] == network and r[column] != ""]
         if points:
             means = {length: mean(y for x, y in points if x == length) for length in sorted({x for x, _ in points})}
-            label, style = NETWORKS[network].label.removesuffix(", by curriculum"), STYLE_OF[network]
+            label, style = NETWORKS[network].label.split(", by curr")[0].split(", marked")[0], STYLE_OF[network]
             axes.plot(means.keys(), means.values(), label=label, linewidth=1.4, **style)
-            axes.scatter(*zip(*points, strict=True), s=12, color=style["color"], alpha=0.6, marker=marker)
+            axes.scatter(*zip(*points, strict=True), s=12, color=style["color"], alpha=0.6)
 
 
 def draw_curves(runs: list[FinishedRun], path: Path) -> None:
-    """Validation loss and accuracy over epochs: a column for each length, a line for each run."""
+    """Validation accuracy over epochs: a row for each network, a column for each length, a line for each seed."""
     lengths = sorted({run.arguments["input_length"] for run in runs})
-    figure = new_figure(9, 4.8)
-    panels = figure.subplots(2, len(lengths), sharex="col", sharey="row", squeeze=False)
-    lines = {}
-    lines = {}
+    networks = list(dict.fromkeys(run.name for run in runs))
+    figure = new_figure(9, 1 + 1.15 * len(networks))
+    panels = figure.subplots(len(networks), len(lengths), sharex=True, sharey=True, squeeze=False)
     for run in runs:
         metrics = read_metrics(run.folder)
-        column = panels[:, lengths.index(run.arguments["input_length"])]
-        for axes, key in zip(column, ("validation_loss", "validation_accuracy"), strict=True):
-            epochs = [row["epoch"] for row in metrics]
-            y = [row[key] for row in metrics]
-            (lines[NETWORKS[run.name].label],) = axes.plot(epochs, y, linewidth=0.9, **STYLE_OF[run.name])
-    for axes, length in zip(panels[0], lengths, strict=True):
-        axes.set_title(f"T = {length}", fontsize=10)
-    for axes in panels[1]:
-        axes.set_xlabel("epoch")
-        axes.set_ylim(0, 1.05)
+        axes = panels[networks.index(run.name), lengths.index(run.arguments["input_length"])]
+        epochs, accuracies = ([row[key] for row in metrics] for key in ("epoch", "validation_accuracy"))
+        axes.plot(epochs, accuracies, linewidth=0.8, alpha=0.7, color=STYLE_OF[run.name]["color"])
     for axes in panels.flat:
         plain_axes(axes)
-    panels[0, 0].set_ylabel("validation loss (nats)")
-    panels[1, 0].set_ylabel("validation accuracy")
-    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+        axes.set_ylim(0, 1.05)
+    for axes, length in zip(panels[0], lengths, strict=True):
+        axes.set_title(f"T = {length}", fontsize=10)
+    for axes, network in zip(panels[:, 0], networks, strict=True):
+        axes.set_ylabel(NETWORKS[network].label.replace(", ", ",\n"), fontsize=7)
+    figure.supxlabel("epoch", fontsize=10)
+    figure.suptitle("validation accuracy", fontsize=10)
     save_figure(figure, path)
 
 
