@@ -27,39 +27,15 @@ from common import cli, seeds
 from common.cli import UserError
 from common.figures import STYLES, integer_ticks, new_figure, plain_axes, save_figure
 from common.runs import Run
-from part1.lstm import LSTM, gates, step
+from part1.lstm import LSTM
 from part1.networks import find_network, load_network
-from part1.palindromes import MARKED, MAX_INPUT_LENGTH, NUM_CLASSES, draw_palindromes, encode
+from part1.palindromes import MARKED, MAX_INPUT_LENGTH, NUM_CLASSES, draw_palindromes
+from part1.traces import explained, trace
 
 UNITS = 8  # shown
 SEQUENCES = 1000  # over which units are chosen and readings fitted
 READINGS = 60  # steps, at most, at which c is read
 FIRST = 20  # digits that the left half of a picture of a long palindrome shows
-
-
-@torch.no_grad()
-def trace(network: LSTM, digits: torch.Tensor, steps: list[int] | None = None) -> dict[str, torch.Tensor]:
-    """i, f, o, c, h at each of the steps 1 … T (or at those asked for): name → (steps, n, hidden), digits (n, T)."""
-    h = c = torch.zeros(len(digits), network.hidden_dim, device=digits.device)
-    weights = network.weight_ih, network.weight_hh, network.bias
-    kept = {name: [] for name in "ifoch"}
-    wanted = set(steps or range(1, digits.shape[1] + 1))
-    for t in range(1, digits.shape[1] + 1):
-        x_t = encode(digits[:, t - 1 : t], network.encoding)[:, 0]
-        i, f, _, o = gates(x_t, h, *weights)
-        h, c = step(x_t, h, c, *weights)
-        if t in wanted:
-            for name, value in zip("ifoch", (i, f, o, c, h), strict=True):
-                kept[name].append(value)
-    return {name: torch.stack(values).cpu() for name, values in kept.items()}
-
-
-def explained(c: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
-    """R² of each unit: the share of the variance of its c (n, hidden) that the first digit (n,) explains."""
-    membership = F.one_hot(first, NUM_CLASSES).to(c.dtype)
-    counts = membership.sum(0).clamp(min=1).unsqueeze(1)
-    means = (membership.T @ c) / counts
-    return (means[first] - c.mean(0)).square().mean(0) / c.var(0, correction=0).clamp(min=1e-12)
 
 
 def read_linearly(c: torch.Tensor, first: torch.Tensor) -> float:

@@ -18,8 +18,6 @@ generator some pixels were two levels off, and some probabilities 0.016.
 """
 
 import argparse
-import base64
-import json
 import sys
 from pathlib import Path
 
@@ -30,6 +28,7 @@ from torch import nn
 
 from common import cli
 from common.files import write_whole
+from common.pages import build, encode
 from common.runs import Run
 from part2.classifier import Classifier, load_classifier
 from part2.generators import find_generator
@@ -56,11 +55,6 @@ def fold(generator: Generator) -> list[tuple[torch.Tensor, torch.Tensor]]:
     return folded
 
 
-def encode(numbers: torch.Tensor) -> str:
-    """Little-endian float32 in base64, row after row."""
-    return base64.b64encode(numbers.detach().cpu().numpy().astype("<f4").tobytes()).decode()
-
-
 def build_page(generator: Generator, classifier: Classifier, ends: dict[int, torch.Tensor]) -> str:
     """The template with both networks in it, and of each digit the latent points (n, latent_dim) to start from."""
     readers = [layer for layer in classifier.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
@@ -69,7 +63,7 @@ def build_page(generator: Generator, classifier: Classifier, ends: dict[int, tor
         "classifier": [[encode(layer.weight), encode(layer.bias)] for layer in readers],
         "ends": [[encode(z) for z in ends.get(digit, [])] for digit in range(10)],
     }
-    return TEMPLATE.read_text(encoding="utf-8").replace('"MODEL"', json.dumps(model))
+    return build(TEMPLATE, model)
 
 
 @torch.no_grad()

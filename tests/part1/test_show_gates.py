@@ -9,7 +9,8 @@ from part1 import show_gates
 from part1.lstm import LSTM
 from part1.networks import load_network
 from part1.palindromes import ENCODINGS, encode
-from part1.show_gates import explained, parse_args, read_linearly, trace
+from part1.show_gates import parse_args, read_linearly
+from part1.traces import explained, trace
 from tests.tiny_runs import PART1, stop, without
 
 

@@ -1,0 +1,121 @@
+"""A page that runs an LSTM in a browser: type digits, watch its gates and its memory, change a digit.
+
+    python part1/explore.py                                    the newest run's network
+    python part1/explore.py --run outputs/pretrained/lstm      the one that comes with the project
+    python part1/explore.py --run outputs/part1/MY-RUN --seed 3
+
+Without --run: the newest finished run of train.py or train_curriculum.py under outputs/, else the pretrained LSTM.
+Writes a folder outputs/part1/explore-seedN-TIME with explore.html, one file of 0.4 MB that needs neither a server nor a
+network, and result.json. The page reads up to 100,000 digits by the equations of lstm.py (lstm.js has them), and shows
+over time c of the units that carry the first digit, i, f, o of one of them, and how likely each digit is as the
+answer if it were asked now. --seed draws the palindrome that the page opens with.
+
+The units are those with the greatest R², as in show_gates.py, here the mean of R² after 10, 30 and 100 digits. Beside
+each digit stands its code: the mean of tanh c of these units over palindromes that begin with it.
+
+All numbers are stored as float32, and the page computes in float64: its gates, memories and probabilities are within
+1e-4 of PyTorch's over 1,000 digits.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import torch
+from torch import nn
+
+from common import cli, seeds
+from common.cli import UserError
+from common.files import write_whole
+from common.pages import build, encode
+from common.runs import Run
+from part1.lstm import LSTM
+from part1.networks import TorchLSTM, copy_from_torch, find_network, load_network
+from part1.palindromes import ENCODINGS, NUM_CLASSES, draw_palindromes
+from part1.palindromes import encode as encode_digits
+from part1.traces import explained, trace
+
+UNITS = 12  # shown
+SEQUENCES = 1000  # by which they are chosen
+STEPS = [10, 30, 100]  # after which they are asked
+TEMPLATE = Path(__file__).with_suffix(".html")
+
+
+def lstm_of(network: nn.Module, source: Path) -> LSTM:
+    """The network as an LSTM by hand that reads digits; UserError if it is none and cannot be made one."""
+    if isinstance(network, TorchLSTM):
+        lstm = LSTM(network.lstm.input_size, network.hidden_dim, network.fc.out_features)
+        copy_from_torch(lstm, network.lstm)
+        lstm.fc, lstm.encoding = network.fc, network.encoding
+        network = lstm.eval()
+    if not isinstance(network, LSTM):
+        raise UserError(f"{source}: its network is no LSTM, so it has no gates; name a run of --model lstm or torch_lstm")
+    reads, answers = ENCODINGS.get(network.encoding), network.fc.out_features
+    if network.input_dim != reads or answers != NUM_CLASSES:
+        raise UserError(
+            f"{source}: its network reads {network.input_dim} numbers a step and gives {answers}; the page runs those "
+            f"that read nothing but digits ({network.encoding}: {reads}) and give {NUM_CLASSES}"
+        )
+    return network
+
+
+def choose_units(network: LSTM, digits: torch.Tensor) -> tuple[list[int], torch.Tensor]:
+    """The units that carry the first of the digits (n, 100), and of each first digit their code (10, units)."""
+    memory, first = trace(network, digits, STEPS)["c"], digits[:, 0].long().cpu()
+    shares = torch.stack([explained(c, first) for c in memory]).mean(0)
+    units = shares.argsort(descending=True)[:UNITS]
+    shown = memory[:, :, units].tanh().mean(0)
+    codes = [shown[first == digit].mean(0) for digit in range(NUM_CLASSES)]
+    return units.tolist(), torch.stack(codes)
+
+
+@torch.no_grad()
+def build_page(network: LSTM, units: list[int], codes: torch.Tensor, digits: list[int]) -> str:
+    """The template with the network in it, the units to show and their codes, and the digits to open with."""
+    ten = encode_digits(torch.arange(NUM_CLASSES, device=network.bias.device), network.encoding)
+    model = {
+        "hidden": network.hidden_dim,
+        "inputs": encode(nn.functional.linear(ten, network.weight_ih, network.bias)),
+        "weight_hh": encode(network.weight_hh),
+        "readout": encode(network.fc.weight),
+        "bias": encode(network.fc.bias),
+        "units": units,
+        "codes": encode(codes),
+        "digits": digits,
+    }
+    return build(TEMPLATE, model)
+
+
+def explore(args: argparse.Namespace) -> Path:
+    """Write the page of one network; returns the folder."""
+    source = find_network(args.run)
+    network = lstm_of(load_network(source), source).to(args.device)
+    rng = np.random.default_rng(seeds.stream_seed(args.seed, "explore"))
+    many = draw_palindromes(SEQUENCES, max(STEPS), rng, held_out=True)[:, :-1]
+    units, codes = choose_units(network, many.to(args.device))
+    page = build_page(network, units, codes, many[0].tolist())
+
+    run = Run.create(args, "part1/explore.py", f"part1/explore-seed{args.seed}")
+    path = run.folder / "explore.html"
+    write_whole(path, page)
+    run.finish({"network": str(source), "units": units, "digits": many[0].tolist()})
+    print(f"page: {path} ({path.stat().st_size / 1e6:.1f} MB); open it in a browser: {path.resolve().as_uri()}")
+    return run.folder
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = cli.Parser(__doc__)
+    parser.add_argument("--run", type=Path, help=cli.RUN)
+    cli.add_shared_flags(parser)
+    return parser.parse_args(argv)
+
+
+def main() -> None:
+    explore(parse_args())
+
+
+if __name__ == "__main__":
+    cli.call(main)
