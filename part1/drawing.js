@@ -71,6 +71,7 @@ function drawTape({ cell, count }) {
     }
     const colour = step === 1 ? paper : changed.includes(step - 1) ? mark : step <= at ? ink : blend(paper, faint, 0.7);
     write(digit, centre, middle + 1, size, colour, step === 1 || step === at || colour === mark ? 700 : 400);
+    if (step === 1 && at > 3 && !changed.includes(0)) write("first", Math.max(centre, 14), top - 6, 11, mark, 600);
     if (step === at && !changed.includes(step - 1)) write(grouped(at), centre, top - 6, 11, mark, 600);
     if (!changed.includes(step - 1)) continue;
     write(before.digits[step - 1], centre, top - 4, size * 0.62, faint);

@@ -3,8 +3,8 @@ const MOST = 100000; // digits, and at most as many
 const LENGTHS = [10, 100, 1000, 10000, 100000];
 const MARGIN = 3; // columns that stay in sight on both sides of the one just read
 const PLAY = "M7 4v16l13-8z", PAUSE = "M6 4h4v16H6zM14 4h4v16h-4z";
-const IDS = `view pad head tape memory i f o c unit whole all curve blocks part read said sure first why undo status size
-  home back play next end raise sign code bars text wrong lengths drawn count ghost i-now f-now o-now c-now`;
+const IDS = `view pad head tape memory i f o c unit whole all curve blocks part read said sure first why undo status
+  size home back play next end raise sign code bars text wrong lengths drawn count ghost i-now f-now o-now c-now`;
 const page = Object.fromEntries(IDS.split(/\s+/).map((id) => [id, document.getElementById(id)]));
 
 let now, before; // readings: of the digits, and of what they were when they were typed or drawn
@@ -39,7 +39,8 @@ function tell() {
     page.why.textContent = at <= p ? `${what}; it has not come to that yet.` : at > before.done ? `${what}.` :
       `${what}. Before, it said ${old} here: ${was}.`;
   } else if (says !== first) {
-    page.why.textContent = now.said.subarray(0, at).includes(first) ? "It has lost it again." : "It does not know it yet.";
+    const knew = now.said.subarray(0, at).includes(first);
+    page.why.textContent = knew ? "It has lost it again." : "It does not know it yet.";
   } else if (since === at) page.why.textContent = "It has just begun to say so.";
   else page.why.textContent = `It has said so at every step${since > 1 ? ` since digit ${grouped(since)}` : ""}.`;
 }
@@ -280,17 +281,17 @@ function start() {
   if (location.hash === "#selftest") selftest();
 }
 
-// Reads 1,000 digits, then shows as JSON, in place of the page, what came of it and how long it took.
+// Reads 1,000 digits, then shows as JSON, in place of the page, what came of it, the milliseconds that reading and a
+// redraw took, and how wide the page is on a phone.
 function selftest() {
   const digits = Uint8Array.from({ length: 1000 }, (_, k) => (k * k + 7) % 10), began = performance.now();
-  const reading = advance(begin(digits)), read = performance.now() - began;
+  const reading = advance(begin(digits)), read = performance.now() - began, main = document.querySelector("main");
+  main.style.width = "360px";
   show(digits);
   while (now.done < digits.length) compute();
   const drawing = performance.now();
   for (let k = 0; k < 50; k++) move(900 + k);
-  const { scrollWidth, clientWidth } = document.documentElement, redrawn = (performance.now() - drawing) / 50;
-  const { traces, answers } = reading, lists = Object.entries(traces).map(([name, values]) => [name, [...values]]);
-  const shown = { traces: Object.fromEntries(lists), answers: [...answers], digits: [...digits] };
-  document.body.textContent = JSON.stringify({ ...shown, read, redrawn, scrollWidth, clientWidth });
-  pause();
+  const redrawn = (performance.now() - drawing) / 50, wide = main.scrollWidth;
+  const c = [...reading.traces.c], answers = [...reading.answers];
+  document.body.textContent = JSON.stringify({ digits: [...digits], c, answers, read, redrawn, wide });
 }

@@ -13,8 +13,9 @@ answer if it were asked now. --seed draws the palindrome that the page opens wit
 The units are those with the greatest R², as in show_gates.py, here the mean of R² after 10, 30 and 100 digits. Beside
 each digit stands its code: the mean of tanh c of these units over palindromes that begin with it.
 
-All numbers are stored as float32, and the page computes in float64: its gates, memories and probabilities are within
-1e-4 of PyTorch's over 1,000 digits.
+All numbers are stored as float32, and the page computes in float64: what it finds at each of 1,000 digits is within
+1e-9 of what PyTorch finds in float64, and its probabilities are within 1e-4 of PyTorch's in float32. Chromium reads
+1,000 digits in about 60 ms.
 """
 
 import argparse
@@ -52,7 +53,9 @@ def lstm_of(network: nn.Module, source: Path) -> LSTM:
         lstm.fc, lstm.encoding = network.fc, network.encoding
         network = lstm.eval()
     if not isinstance(network, LSTM):
-        raise UserError(f"{source}: its network is no LSTM, so it has no gates; name a run of --model lstm or torch_lstm")
+        raise UserError(
+            f"{source}: its network is no LSTM, so it has no gates; name a run of --model lstm or torch_lstm"
+        )
     reads, answers = ENCODINGS.get(network.encoding), network.fc.out_features
     if network.input_dim != reads or answers != NUM_CLASSES:
         raise UserError(
@@ -72,21 +75,16 @@ def choose_units(network: LSTM, digits: torch.Tensor) -> tuple[list[int], torch.
     return units.tolist(), torch.stack(codes)
 
 
-@torch.no_grad()
 def build_page(network: LSTM, units: list[int], codes: torch.Tensor, digits: list[int]) -> str:
     """The template with the network in it, the units to show and their codes, and the digits to open with."""
-    ten = encode_digits(torch.arange(NUM_CLASSES, device=network.bias.device), network.encoding)
-    model = {
-        "hidden": network.hidden_dim,
-        "inputs": encode(nn.functional.linear(ten, network.weight_ih, network.bias)),
-        "weight_hh": encode(network.weight_hh),
-        "readout": encode(network.fc.weight),
-        "bias": encode(network.fc.bias),
-        "units": units,
-        "codes": encode(codes),
-        "digits": digits,
+    ten = encode_digits(torch.arange(NUM_CLASSES), network.encoding)
+    numbers = {name: getattr(network, name) for name in ("weight_ih", "weight_hh", "bias")} | {
+        "ten": ten,
+        "codes": codes,
     }
-    return build(TEMPLATE, model)
+    model = {name: encode(value) for name, value in numbers.items()}
+    model["readout"] = [encode(network.fc.weight), encode(network.fc.bias)]
+    return build(TEMPLATE, model | {"units": units, "digits": digits})
 
 
 def explore(args: argparse.Namespace) -> Path:

@@ -1,22 +1,25 @@
 "use strict";
-// The equations of lstm.py. Of a layer's numbers the four that belong to one unit lie together, in the order i, f, g, o.
-let network; // {hidden, inputs, recurrent, readout, bias, units, codes}
+// The equations of lstm.py. The four numbers that belong to one unit lie side by side, in the order i, f, g, o.
+let network; // {hidden, inputs, recurrent, readout, units, codes, opening}
 const EVERY = 100; // steps from one state that is kept to the next
 
-// What explore.py stored: `inputs` holds W_x x + b for each of the ten digits.
+// What explore.py stored. `ten` holds what each of the ten digits becomes, so that W_x x + b of each is known at once.
 function load(model) {
-  const hidden = model.hidden, inputs = numbers(model.inputs), weight = numbers(model.weight_hh);
+  const [weight_ih, weight_hh, ten, bias] = [model.weight_ih, model.weight_hh, model.ten, model.bias].map(numbers);
+  const hidden = bias.length / 4, width = ten.length / 10;
   network = { hidden, units: model.units, opening: model.digits, codes: numbers(model.codes) };
-  network.readout = Float64Array.from(numbers(model.readout));
-  network.bias = Float64Array.from(numbers(model.bias));
+  network.readout = { weight: Float64Array.from(numbers(model.readout[0])), bias: numbers(model.readout[1]) };
   network.inputs = new Float64Array(40 * hidden);
   network.recurrent = new Float64Array(4 * hidden * hidden);
   for (let gate = 0; gate < 4; gate++) {
     for (let unit = 0; unit < hidden; unit++) {
       const row = gate * hidden + unit;
-      for (let digit = 0; digit < 10; digit++)
-        network.inputs[4 * (digit * hidden + unit) + gate] = inputs[digit * 4 * hidden + row];
-      for (let k = 0; k < hidden; k++) network.recurrent[4 * (unit * hidden + k) + gate] = weight[row * hidden + k];
+      for (let digit = 0; digit < 10; digit++) {
+        let a = bias[row];
+        for (let k = 0; k < width; k++) a += weight_ih[row * width + k] * ten[digit * width + k];
+        network.inputs[4 * (digit * hidden + unit) + gate] = a;
+      }
+      for (let k = 0; k < hidden; k++) network.recurrent[4 * (unit * hidden + k) + gate] = weight_hh[row * hidden + k];
     }
   }
 }
@@ -47,10 +50,10 @@ function step(digit, h, c, gates) {
 
 // The probabilities of the ten digits, for an answer now.
 function answer(h) {
-  const { readout, bias, hidden } = network;
+  const { weight, bias } = network.readout, n = h.length;
   return softmax(Array.from(bias, (b, digit) => {
     let logit = b;
-    for (let k = 0; k < hidden; k++) logit += readout[digit * hidden + k] * h[k];
+    for (let k = 0; k < n; k++) logit += weight[digit * n + k] * h[k];
     return logit;
   }));
 }

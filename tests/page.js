@@ -1,0 +1,42 @@
+// Runs the scripts of the page that is named first, with a stub of the document, in node. Standard input holds
+// {tools, function, given}: what that function makes of `given` is printed as JSON; `tools` is JavaScript that the test
+// brings with it. Every id has an element, whatever the page; a canvas takes all that is drawn and keeps its pixels.
+
+class Element {
+  children = []; style = {}; attributes = {}; textContent = ""; value = ""; hidden = false; dataset = {};
+  clientWidth = 360; clientHeight = 48; width = 360; height = 48;
+  append(...children) { this.children.push(...children); }
+  setAttribute(name, value) { this.attributes[name] = String(value); }
+  getBoundingClientRect() { return { left: 10, top: 20, width: 200, height: 120 }; }
+  getContext() { return this.pen ??= pen(this); }
+  setPointerCapture() { this.captured = true; }
+  hasPointerCapture() { return this.captured === true; }
+}
+
+// What a canvas draws with: texts are kept with their places since the last scale(), all else is let be.
+function pen(canvas) {
+  const known = {
+    putImageData: ({ data }) => { canvas.grey = [...data].filter((_, k) => k % 4 === 0); },
+    scale: () => { canvas.texts = []; },
+    fillText: (text, x, y) => canvas.texts.push([String(text), x, y]),
+  };
+  return new Proxy(known, { get: (all, name) => (name in all ? all[name] : () => {}), set: () => true });
+}
+
+const elements = {}, frames = [], { readFileSync } = require("fs"), vm = require("vm");
+globalThis.ImageData = class {
+  constructor(width, height) { this.data = new Uint8ClampedArray(4 * width * height); }
+};
+globalThis.location = { hash: "" };
+globalThis.document = { createElement: () => new Element(), getElementById: (id) => (elements[id] ??= new Element()) };
+globalThis.getComputedStyle = () => ({ getPropertyValue: (name) => (name === "--mark" ? "#b41" : " #1c1c1e") });
+globalThis.matchMedia = (query) => ({ matches: query.includes("reduced-motion") && process.argv[3] === "calm" });
+globalThis.requestAnimationFrame = (callback) => frames.push(callback);
+globalThis.frame = (time) => frames.splice(0).forEach((callback) => callback(time));
+for (const id of ["end0", "end1", "end2"]) document.getElementById(id).append(new Element(), new Element());
+
+const html = readFileSync(process.argv[2], "utf8"), input = JSON.parse(readFileSync(0, "utf8"));
+for (const [, script] of html.matchAll(/<script[^>]*>(.*?)<\/script>/gs)) vm.runInThisContext(script);
+vm.runInThisContext(input.tools);
+const said = JSON.stringify(vm.runInThisContext(input.function)(input.given));
+process.stdout.write(`${said}\n`, () => process.exit()); // without what the page would still do later
