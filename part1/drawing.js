@@ -1,6 +1,6 @@
 "use strict";
 // What explore.js shows, drawn: the digits, the memory, the gates, and all of it at a glance.
-const NARROWEST = 17, WIDEST = 52; // of a column, in pixels
+const NARROWEST = 17, WIDEST = 120; // of a column, in pixels
 const GAP = 10; // after the first column, where those that follow it are out of sight
 let paper, ink, faint, mark, less, more; // colours as [red, green, blue]
 let drawnWhole; // what the overview shows
@@ -50,7 +50,7 @@ function drawTape({ cell, count }) {
     pen.fillStyle = css(colour);
     pen.fillText(text, x, y);
   };
-  const size = Math.min(cell * 1.1, 21), tall = height * 0.68, top = middle - tall / 2;
+  const size = Math.min(cell * 1.1, 23), tall = height * 0.68, top = middle - tall / 2;
   pen.textAlign = "center";
   pen.textBaseline = "middle";
   for (let column = 0; column < count; column++) {

@@ -70,7 +70,7 @@ function redraw() {
   });
   drawCode(page.code, network.units.map((_, k) => Math.tanh(trace(now, "c", at, k))));
   tell();
-  page.raise.textContent = `Digit ${grouped(at)}: ${now.digits[at - 1]} → ${(now.digits[at - 1] + 1) % 10}`;
+  page.raise.textContent = `Digit ${grouped(at)}: ${now.digits[at - 1]}\u00a0→\u00a0${(now.digits[at - 1] + 1) % 10}`;
   page.back.disabled = page.home.disabled = at === 1;
   page.next.disabled = page.end.disabled = at === last;
   page.pad.setAttribute("aria-valuenow", at);

@@ -219,7 +219,7 @@ def test_keys_pointer_and_buttons_move_through_the_digits(small):
         slider = found["slider"]
         assert (slider["aria-valuenow"], slider["aria-valuemax"]) == (str(at), "100")
         assert slider["aria-valuetext"] == f"{at} of 100, a {(at - 1) % 10}"
-        assert found["raise"] == f"Digit {at}: {(at - 1) % 10} → {at % 10}"
+        assert found["raise"] == f"Digit {at}: {(at - 1) % 10}\u00a0→\u00a0{at % 10}"
         shown = [1, *range(left + 1, min(left + 20, 101))]
         drawn = [text for text, _, y in found["tape"] if text == "?" or (y > 20 and text != "⋮")]
         assert drawn[: len(shown)] == [str((t - 1) % 10) for t in shown]
@@ -268,7 +268,7 @@ def test_a_changed_digit_leaves_the_step_the_old_answer_and_a_way_back(page):
 
 @needs_node
 def test_a_change_that_is_not_read_yet_is_said_to_be_ahead(small):
-    steps = ["key('Home')", "point('down', 3 * 52 + 5, 10); point('up')", "key('End')"]
+    steps = ["key('Home')", "point('down', 3 * 60 + 5, 10); point('up')", "key('End')"]
     _, ahead, read = ask(small, "follow", steps, FOLLOW)
     assert ahead["why"] == "Digit 4 was 1 and is 2 now; it has not come to that yet."
     assert "Before, it said" in read["why"]
