@@ -5,8 +5,8 @@
     python part1/show_gates.py --run outputs/part1/MY-RUN --input_length 1000
 
 Writes gates.png. From top to bottom: the digits; over time, input gate i, forget gate f, output gate o and memory c of
-the units that carry the memory; and how surely the first digit can be told at each step. Long palindromes are shown
-twice: the first steps, and all of them.
+the units that carry the memory; how surely the first digit can be told at each step; and how much the logit of the
+answer at the end hangs on each digit, |∂ logit / ∂ x(t)|. Long palindromes are shown twice: the first steps, and all.
 
 How far a unit carries the memory is measured by R²: the share of the variance of its c(T), over many palindromes, that
 lies between those of different first digits. How much memory holds is measured by a linear reading of c(t), fitted on
@@ -30,9 +30,9 @@ from common.runs import Run
 from part1.lstm import LSTM
 from part1.networks import find_network, load_network
 from part1.palindromes import MARKED, MAX_INPUT_LENGTH, NUM_CLASSES, draw_palindromes
-from part1.traces import explained, trace
+from part1.traces import explained, sensitivity, trace
 
-UNITS = 8  # shown
+UNITS = 6  # shown, as many as lines can be told apart
 SEQUENCES = 1000  # over which units are chosen and readings fitted
 READINGS = 60  # steps, at most, at which c is read
 FIRST = 20  # digits that the left half of a picture of a long palindrome shows
@@ -79,7 +79,8 @@ def show_gates(args: argparse.Namespace) -> Path:
     surely = answers[:, digits[0, 0].long()]
     names = [f"{unit}" for unit in units.tolist()]
     traces = {name: shown[name][:, 0, units].numpy() for name in "ifoc"}
-    draw_picture(digits[0], traces, names, steps, readings, surely.numpy(), run.folder)
+    hangs_on = sensitivity(network, digits.to(args.device))
+    draw_picture(digits[0], traces, names, steps, readings, surely.numpy(), hangs_on.numpy(), run.folder)
     run.finish(
         {
             "network": str(source),
@@ -98,14 +99,15 @@ def show_gates(args: argparse.Namespace) -> Path:
     return run.folder
 
 
-def draw_picture(digits, traces, names, steps, readings, surely, folder: Path) -> None:
+def draw_picture(digits, traces, names, steps, readings, surely, hangs_on, folder: Path) -> None:
     """gates.png; of `traces` each (steps, units)."""
     length = len(digits)
     spans = [length] if length <= 3 * FIRST else [FIRST, length]
-    figure = new_figure(9, 7.4)
-    panels = figure.subplots(6, len(spans), squeeze=False, sharey="row", height_ratios=[0.35, 1.2, 1.2, 1.2, 1.4, 1.2])
+    figure = new_figure(9, 9)
+    heights = [0.35, 1.2, 1.2, 1.2, 1.8, 1.2, 1.2]
+    panels = figure.subplots(7, len(spans), squeeze=False, sharey="row", height_ratios=heights)
     for column, span in enumerate(spans):
-        strip, *maps, memory, curve = panels[:, column]
+        strip, *maps, memory, curve, answer = panels[:, column]
         draw_digits(strip, digits[:span].tolist(), "the first 20 digits" if span < length else f"{length:,} digits")
         for axes, (name, label) in zip(
             maps, {"i": "input gate i", "f": "forget gate f", "o": "output gate o"}.items(), strict=True
@@ -118,22 +120,29 @@ def draw_picture(digits, traces, names, steps, readings, surely, folder: Path) -
                 axes.set_yticks(range(len(names)), names, fontsize=6)
         t = range(1, span + 1)
         for k in range(len(names)):
-            memory.plot(t, traces["c"][:span, k], linewidth=0.9, **STYLES[k % len(STYLES)])
+            memory.plot(t, traces["c"][:span, k], linewidth=1.2, **STYLES[k], label=names[k])
         memory.set_yscale("symlog", linthresh=1)
         curve.plot(t, surely[:span], label="the network's probability of the first digit, asked now", **STYLES[1])
         known = [(step, share) for step, share in zip(steps, readings, strict=True) if step <= span]
         curve.plot(*zip(*known, strict=True), label="share of other palindromes whose c(t) tells it", **STYLES[0])
         curve.set_ylim(0, 1.08)
-        curve.set_xlabel("step t")
+        answer.bar(t, hangs_on[:span], width=1 if span > 3 * FIRST else 0.8, color="0.35")
+        answer.set_yscale("log")
+        answer.set_xlabel("step t")
         for axes in panels[1:, column]:
             axes.set_xlim(0.5, span + 0.5)
             integer_ticks(axes.xaxis)
-            axes.tick_params(labelbottom=axes is curve)
-        plain_axes(memory)
-        plain_axes(curve)
+            axes.tick_params(labelbottom=axes is answer)
+        for axes in (memory, curve, answer):
+            plain_axes(axes)
+        answer.set_axisbelow(True)
     figure.colorbar(image, ax=panels[1:4, -1], pad=0.01, aspect=30, label="shut 0 … open 1")
     panels[4, 0].set_ylabel("memory c\n(a line a unit)", fontsize=8)
+    memory.legend(
+        loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=7, title="unit", title_fontsize=7
+    )
     panels[5, 0].set_ylabel("first digit\nknown", fontsize=8)
+    panels[6, 0].set_ylabel("|∂ answer's logit\n/ ∂ x(t)|", fontsize=8)
     figure.legend(*curve.get_legend_handles_labels(), loc="outside lower center", frameon=False, fontsize=8)
     save_figure(figure, folder / "gates.png")
 

@@ -1,5 +1,7 @@
 """What an LSTM does step by step: its gates and memory, and which of its units carry the first digit."""
 
+import copy
+
 import torch
 import torch.nn.functional as F
 
@@ -22,6 +24,17 @@ def trace(network: LSTM, digits: torch.Tensor, steps: list[int] | None = None) -
             for name, value in zip("ifoch", (i, f, o, c, h), strict=True):
                 kept[name].append(value)
     return {name: torch.stack(values).cpu() for name, values in kept.items()}
+
+
+def sensitivity(network: LSTM, digits: torch.Tensor) -> torch.Tensor:
+    """|∂ logit / ∂ x(t)| for t = 1 … T, of the logit that is the answer to the digits (1, T): on which it hangs; (T,).
+
+    Computed in float64: over a long sequence the derivative may fall by many powers of ten.
+    """
+    network = copy.deepcopy(network).double()
+    x = encode(digits, network.encoding).double().requires_grad_()
+    (gradient,) = torch.autograd.grad(network(x).max(), x)
+    return gradient[0].norm(dim=1).cpu()
 
 
 def explained(c: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
