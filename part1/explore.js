@@ -15,10 +15,6 @@ let chosen = 0; // of the units, the one close up
 let playing = null; // {from, began}: the step and the time at which it began
 let timer; // of the computation
 
-const fine = (p) =>
-  p > 0.9999 ? "over 99.99 %" : p < 0.0001 ? "below 0.01 %" : `${(100 * p).toFixed(p > 0.99 || p < 0.01 ? 2 : 0)} %`;
-const brief = (p) => (p > 0.9995 ? "> 99.9 %" : `${(100 * p).toFixed(1)} %`);
-
 // In plain words.
 function tell() {
   const says = now.said[at - 1], first = now.digits[0], sure = probability(now, at)[says];
@@ -181,16 +177,20 @@ function under(event) {
   return { step: stepOf(column), onDigits, row: row >= 0 && row < network.units.length ? row : null };
 }
 
-// On the digits a tap raises one, elsewhere it moves there; to drag moves in both.
+// On the digits a tap raises one, elsewhere it moves there; to drag moves in both. A finger may be about to scroll the
+// page, so what it taps is settled when it leaves.
 function listen() {
   const { pad, whole } = page;
   let began = null; // where, and on what, the pointer was pressed
+  const settle = () => {
+    if (began.row !== null) choose(began.row);
+    if (!began.onDigits) go(began.step);
+  };
   pad.onpointerdown = (event) => {
     if (event.button) return;
     pad.setPointerCapture(event.pointerId);
     began = { x: event.clientX, dragged: false, ...under(event) };
-    if (began.row !== null) choose(began.row);
-    if (!began.onDigits) go(began.step);
+    if (event.pointerType !== "touch") settle();
   };
   pad.onpointermove = (event) => {
     pad.className = under(event).onDigits ? "digits" : "";
@@ -199,6 +199,7 @@ function listen() {
     go(under(event).step);
   };
   pad.onpointerup = () => {
+    if (began && !began.dragged) settle();
     if (began?.onDigits && !began.dragged && began.step <= now.digits.length) raise(began.step - 1);
     began = null;
   };
@@ -237,7 +238,7 @@ function start() {
   addBars(page.bars);
   const add = (parent, name, properties) => parent.append(Object.assign(document.createElement(name), properties));
   [...page.bars.children].forEach((bar, digit) => {
-    add(bar, "canvas", { className: "code", width: network.units.length, height: 1 });
+    add(bar, "canvas", { className: "code", width: network.units.length, height: 1, ariaHidden: "true" });
     add(bar, "div", { className: "was", hidden: true });
     bar.codes = network.codes.subarray(digit * network.units.length, (digit + 1) * network.units.length);
   });

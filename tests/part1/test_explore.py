@@ -39,8 +39,8 @@ function follow(steps) {
   const key = (name) => page.pad.onkeydown({ key: name, preventDefault() {} });
   page.pad.getBoundingClientRect = () => ({ left: 10, top: 20, width: 360, height: 400 });
   page.memory.getBoundingClientRect = () => ({ left: 10, top: 90, width: 360, height: 120 });
-  const point = (event, x, y, button = 0) =>
-    page.pad["onpointer" + event]({ clientX: 10 + x, clientY: 20 + y, pointerId: 1, button });
+  const point = (event, x, y, more = {}) =>
+    page.pad["onpointer" + event]({ clientX: 10 + x, clientY: 20 + y, pointerId: 1, button: 0, ...more });
   const type = (text) => { page.text.value = text; page.text.oninput(); };
   return steps.map((step) => {
     eval(step);
@@ -232,6 +232,17 @@ def test_a_press_on_a_row_shows_that_unit_close_up(small):
 
 
 @needs_node
+def test_a_finger_that_scrolls_the_page_leaves_the_step_and_one_that_taps_or_drags_does_not(small):
+    touch = "{ pointerType: 'touch' }"
+    steps = [f"point('down', 65, 75, {touch})", "point('cancel')", f"point('down', 65, 75, {touch})", "point('up')"]
+    steps += [f"point('down', 125, 10, {touch})", "point('up')", f"point('down', 5, 75, {touch})"]
+    steps += ["point('move', 125, 75)", "point('up')"]
+    seen = ask(small, "follow", steps, FOLLOW)  # five digits and the answer, each 60 wide
+    assert [found["at"] for found in seen] == [1, 1, 1, 2, 2, 2, 2, 3, 3]
+    assert [found["changed"] for found in seen] == [[]] * 5 + [[2]] * 4
+
+
+@needs_node
 def test_a_changed_digit_leaves_the_step_the_old_answer_and_a_way_back(page):
     steps = [
         "type('73113113')",
@@ -245,7 +256,7 @@ def test_a_changed_digit_leaves_the_step_the_old_answer_and_a_way_back(page):
         "key('Home'); key('0')",
         "key('End')",
         "point('down', 8 * 40 + 5, 10); point('up')",  # the answer is no digit
-        "point('down', 5, 10, 2); point('up')",  # nor does another button of the mouse
+        "point('down', 5, 10, { button: 2 }); point('up')",  # nor does another button of the mouse
         "type('55')",
     ]
     seen = ask(page.path, "follow", steps, FOLLOW)

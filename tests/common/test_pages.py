@@ -1,0 +1,35 @@
+"""Pages: numbers come back as they went, and all that a template names is in the page."""
+
+import base64
+import json
+
+import numpy as np
+import torch
+
+from common import pages
+from common.environment import ROOT
+from common.pages import build, encode
+
+
+def test_numbers_are_float32_row_after_row_whatever_they_were():
+    numbers = torch.tensor([[1.5, -2.0], [0.1, 3e38]], dtype=torch.float64, requires_grad=True)
+    for given in (numbers, numbers.float(), numbers.T.contiguous().T):
+        assert np.array_equal(np.frombuffer(base64.b64decode(encode(given)), "<f4"), np.float32([1.5, -2, 0.1, 3e38]))
+
+
+def test_the_page_holds_the_files_that_its_template_names_and_the_model(tmp_path, monkeypatch):
+    (tmp_path / "common").mkdir()
+    (tmp_path / "common" / "one.css").write_text("p { color: red; } /* \\1 “é” */\n", encoding="utf-8")
+    template = '<style>\n/* common/one.css */\n</style>/* common/two.txt */<script>load("MODEL")</script>'
+    (tmp_path / "page.html").write_text(template, encoding="utf-8")
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    page = build(tmp_path / "page.html", {"a": [1, "x"]})
+    style = "p { color: red; } /* \\1 “é” */"
+    assert page == f"<style>\n{style}\n</style>/* common/two.txt */<script>load({json.dumps({'a': [1, 'x']})})</script>"
+
+
+def test_every_page_shares_the_style_and_the_numbers():
+    for part in ("part1", "part2"):
+        page = build(ROOT / part / "explore.html", {})
+        for name in ("page.css", "page.js"):
+            assert (ROOT / "common" / name).read_text("utf-8").strip() in page
