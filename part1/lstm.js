@@ -128,6 +128,9 @@ function palindrome(length) {
 
 // How numbers are written.
 const grouped = (n) => n.toLocaleString("en");
-const fine = (p) =>
-  p > 0.9999 ? "over 99.99 %" : p < 0.0001 ? "below 0.01 %" : `${(100 * p).toFixed(p > 0.99 || p < 0.01 ? 2 : 0)} %`;
+const fine = (p) => {
+  const places = p > 0.99 || p < 0.01 ? 2 : 0;
+  const rounded = p > 0.9999 ? "over 99.99" : p < 0.0001 ? "below 0.01" : (100 * p).toFixed(places);
+  return `${rounded}\u00a0%`;
+};
 const brief = (p) => (p > 0.9995 ? "> 99.9 %" : `${(100 * p).toFixed(1)} %`);

@@ -41,14 +41,15 @@ function follow(steps) {
   page.memory.getBoundingClientRect = () => ({ left: 10, top: 90, width: 360, height: 120 });
   const point = (event, x, y, more = {}) =>
     page.pad["onpointer" + event]({ clientX: 10 + x, clientY: 20 + y, pointerId: 1, button: 0, ...more });
+  const plain = (text) => text.replaceAll("\u00a0", " ");
   const type = (text) => { page.text.value = text; page.text.oninput(); };
   return steps.map((step) => {
     eval(step);
     const { read, said, sure, first } = page, sentence = [read, said, sure, first].map((part) => part.textContent);
     return { at, left, chosen, changed, digits: now.digits.join(""), plays: playing !== null, text: page.text.value,
-      sentence: sentence.join("|"), why: page.why.textContent, wrong: page.wrong.textContent,
+      sentence: plain(sentence.join("|")), why: plain(page.why.textContent), wrong: page.wrong.textContent,
       undo: !page.undo.hidden, slider: { ...page.pad.attributes }, button: page.play.attributes["aria-label"],
-      live: page.status.attributes["aria-live"], tape: page.tape.texts, raise: page.raise.textContent,
+      live: page.status.attributes["aria-live"], tape: page.tape.texts, raise: plain(page.raise.textContent),
       bars: page.bars.children.map((bar) => [bar.className, bar.children[2].textContent, bar.children[4].hidden]) };
   });
 }"""
@@ -219,7 +220,7 @@ def test_keys_pointer_and_buttons_move_through_the_digits(small):
         slider = found["slider"]
         assert (slider["aria-valuenow"], slider["aria-valuemax"]) == (str(at), "100")
         assert slider["aria-valuetext"] == f"{at} of 100, a {(at - 1) % 10}"
-        assert found["raise"] == f"Digit {at}: {(at - 1) % 10}\u00a0→\u00a0{at % 10}"
+        assert found["raise"] == f"Digit {at}: {(at - 1) % 10} → {at % 10}"
         shown = [1, *range(left + 1, min(left + 20, 101))]
         drawn = [text for text, _, y in found["tape"] if text == "?" or (y > 20 and text != "⋮")]
         assert drawn[: len(shown)] == [str((t - 1) % 10) for t in shown]
