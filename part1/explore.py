@@ -35,7 +35,7 @@ from common.pages import build, encode
 from common.runs import Run
 from part1.lstm import LSTM
 from part1.networks import TorchLSTM, copy_from_torch, find_network, load_network
-from part1.palindromes import ENCODINGS, NUM_CLASSES, draw_palindromes
+from part1.palindromes import ENCODINGS, MARKED, NUM_CLASSES, draw_palindromes
 from part1.palindromes import encode as encode_digits
 from part1.traces import explained, trace
 
@@ -53,14 +53,13 @@ def lstm_of(network: nn.Module, source: Path) -> LSTM:
         lstm.fc, lstm.encoding = network.fc, network.encoding
         network = lstm.eval()
     if not isinstance(network, LSTM):
+        raise UserError(f"{source}: its network is no LSTM; name a run of --model lstm or torch_lstm")
+    if network.encoding.endswith(MARKED):
+        raise UserError(f"{source}: its network recalls a marked digit; this page is of palindromes")
+    if (network.input_dim, network.fc.out_features) != (ENCODINGS.get(network.encoding), NUM_CLASSES):
         raise UserError(
-            f"{source}: its network is no LSTM, so it has no gates; name a run of --model lstm or torch_lstm"
-        )
-    reads, answers = ENCODINGS.get(network.encoding), network.fc.out_features
-    if network.input_dim != reads or answers != NUM_CLASSES:
-        raise UserError(
-            f"{source}: its network reads {network.input_dim} numbers a step and gives {answers}; the page runs those "
-            f"that read nothing but digits ({network.encoding}: {reads}) and give {NUM_CLASSES}"
+            f"{source}: its network reads {network.input_dim} numbers a step and answers with "
+            f"{network.fc.out_features}; {network.encoding} digits and one of {NUM_CLASSES} do not fit that"
         )
     return network
 
@@ -78,11 +77,8 @@ def choose_units(network: LSTM, digits: torch.Tensor) -> tuple[list[int], torch.
 def build_page(network: LSTM, units: list[int], codes: torch.Tensor, digits: list[int]) -> str:
     """The template with the network in it, the units to show and their codes, and the digits to open with."""
     ten = encode_digits(torch.arange(NUM_CLASSES), network.encoding)
-    numbers = {name: getattr(network, name) for name in ("weight_ih", "weight_hh", "bias")} | {
-        "ten": ten,
-        "codes": codes,
-    }
-    model = {name: encode(value) for name, value in numbers.items()}
+    model = {name: encode(getattr(network, name)) for name in ("weight_ih", "weight_hh", "bias")}
+    model |= {"ten": encode(ten), "codes": encode(codes)}
     model["readout"] = [encode(network.fc.weight), encode(network.fc.bias)]
     return build(TEMPLATE, model | {"units": units, "digits": digits})
 

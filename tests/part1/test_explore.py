@@ -299,10 +299,11 @@ def test_the_sentence_says_what_the_network_does_and_since_when(page):
         answers = page.network.fc(h).softmax(1)
     first, said = digits[0, 0].item(), answers.argmax(1)
     assert said[-1] == first
-    since = (said != first).nonzero().max().item() + 2
-    sure = f"{100 * answers[-1, first].item():.2f} %"
+    since = max((said != first).nonzero().flatten().tolist(), default=-1) + 2
+    p = answers[-1, first].item()
+    sure = f"{100 * p:.{2 if p > 0.99 else 0}f} %" if p <= 0.9999 else "over 99.99 %"
     assert end["sentence"] == f"After 100 digits it still says|{first}|{sure}|."
-    assert end["why"] == f"It has said so at every step since digit {since}."
+    assert end["why"] == f"It has said so at every step{f' since digit {since}' if since > 1 else ''}."
     assert start_["sentence"].startswith("After one digit it says|")
     half = [found["sentence"] for found in rest[:5]]
     assert half == [
@@ -419,14 +420,15 @@ def test_where_the_page_lies_is_printed_and_the_seed_draws_its_digits(tmp_path, 
 def test_a_network_that_reads_more_than_digits_or_is_no_lstm_is_refused(folders, outputs, answer):
     sizes = {"input_dim": 11, "hidden_dim": 6, "output_dim": 10}
     content = {"model": "lstm", "sizes": sizes, "progress": {"best": LSTM(**sizes).state_dict()}}
-    for encoding in ("one_hot", "marked"):
+    for encoding in ("one_hot", "one_hot_marked", "another"):
         checkpoint.save(outputs.with_name(f"{encoding}.pt"), KIND, content | {"encoding": encoding})
     cases = {
-        folders / "rnn": "its network is no LSTM, so it has no gates",
+        folders / "rnn": "its network is no LSTM; name a run of --model lstm or torch_lstm",
         folders / "stopped": "has no network to show yet",
         outputs / "none": "there is no such run or checkpoint",
-        outputs.with_name("one_hot.pt"): "its network reads 11 numbers a step and gives 10; the page runs those",
-        outputs.with_name("marked.pt"): "its network reads 11 numbers a step and gives 10; the page runs those",
+        outputs.with_name("one_hot.pt"): "reads 11 numbers a step and answers with 10; one_hot digits and one of 10",
+        outputs.with_name("another.pt"): "reads 11 numbers a step and answers with 10; another digits and one of 10",
+        outputs.with_name("one_hot_marked.pt"): "its network recalls a marked digit; this page is of palindromes",
     }
     for source, said in cases.items():
         status, _, err = answer(explore, "--run", source, "--device", "cpu")
