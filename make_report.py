@@ -61,6 +61,7 @@ def curricula() -> None:
     lengths = ["--lengths", *map(str, LENGTHS)]
     settings = {"": [*lengths, str(2**20), str(2**22)]}
     settings |= {f"n{n}-": ["--data_size", str(n), *lengths[:-1]] for n in (10_000, 15_000, 20_000)}
+    settings |= {"marker-n100000-": ["--task", "marker", "--data_size", "100000", *lengths[:-1]]}
     settings |= {"scalar-": ["--encoding", "scaled", "--data_size", "300000", *lengths]}
     runs = [
         PlannedRun(f"{name}seed{seed}", "part1/train_curriculum.py", ["--seed", str(seed), *flags])
