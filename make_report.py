@@ -50,9 +50,10 @@ def run_and_show(name: str, script: str, *flags: str | Path) -> None:
 
 def sweep() -> None:
     """Part 1: lengths × networks × seeds."""
-    call("part1/sweep.py", "--networks", "lstm")
-    call("part1/sweep.py", "--seeds", "0", "1", "2")
+    call("part1/sweep.py", "--jobs", "2")
     folder = OUTPUTS / "part1" / "sweep"
+    for run in sorted((folder / "runs").glob("*/result.json")):
+        show(SHOWN / "part1" / "sweep" / run.parent.name, (run.with_name(name) for name in RECORD))
     show(SHOWN / "part1", (folder / name for name in ("sweep.csv", "table.md", "sweep.png", "curves.png")))
 
 
