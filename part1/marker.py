@@ -1,5 +1,6 @@
 """A second task: recall anywhere. One digit is marked; after many more, name it."""
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -44,5 +45,7 @@ TASKS = {"palindrome": draw_palindromes, "marker": draw_marked}
 
 
 def drawer(encoding: str) -> Callable[..., torch.Tensor]:
-    """What draws the sequences that a network with this encoding reads."""
-    return TASKS["marker" if encoding.endswith(MARKED) else "palindrome"]
+    """What draws the sequences that a network with this encoding reads; as scalars, some palindromes begin near."""
+    if encoding.endswith(MARKED):
+        return TASKS["marker"]
+    return functools.partial(TASKS["palindrome"], near=encoding != "one_hot")

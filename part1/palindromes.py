@@ -71,7 +71,7 @@ def split(n: int, portion_train: float) -> tuple[slice, slice, slice]:
 
 
 def draw_palindromes(
-    n: int, input_length: int, rng: np.random.Generator, held_out: bool, monotonous: int = 0
+    n: int, input_length: int, rng: np.random.Generator, held_out: bool, monotonous: int = 0, near: bool = False
 ) -> torch.Tensor:
     """n random palindromes, digits uint8 (n, input_length + 1): ones to train on, or ones held out from training.
 
@@ -80,16 +80,17 @@ def draw_palindromes(
     on the wrong side is moved across by changing its third digit, which needs input_length ≥ 4.
 
     The first `monotonous` of them have only one to three different digits after the first (the third, if it was
-    changed, may be another): long runs and odd mixtures, which uniform digits hardly ever contain. Half of these begin
-    with near digits (`draw_near`): as scalars they are the hardest to tell apart while the first one is being read.
+    changed, may be another): long runs and odd mixtures, which uniform digits hardly ever contain. With `near`, half of
+    these begin with near digits (`draw_near`): as scalars they are the hardest to tell apart while the first is read.
     """
     if input_length < MIN_HELD_OUT_LENGTH:
         raise ValueError(f"input_length {input_length} is below {MIN_HELD_OUT_LENGTH}: too short to hold any out")
     n_free = math.ceil((input_length + 1) / 2)
     digits = rng.integers(0, 10, (n, n_free), dtype=np.uint8)
     digits[:monotonous, 1:] = draw_monotonous(monotonous, n_free - 1, rng)
-    near = digits[: monotonous // 2]
-    near[:, 1:4] = draw_near(near[:, 0], rng)[:, : n_free - 1]
+    if near:
+        half = digits[: monotonous // 2]
+        half[:, 1:4] = draw_near(half[:, 0], rng)[:, : n_free - 1]
     move_across(digits, held_out)
     mirrored = digits[:, : input_length + 1 - n_free][:, ::-1]
     return torch.from_numpy(np.concatenate([digits, mirrored], axis=1))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from part1.marker import draw_marked
+from part1.marker import draw_marked, drawer
+from part1.palindromes import draw_palindromes
 
 lengths = pytest.mark.parametrize("input_length", [4, 5, 10, 37, 100])
 
@@ -45,3 +46,13 @@ def test_monotonous_ones_have_one_to_three_digits_beside_the_marked_one_and_the_
 def test_too_short_a_sequence_is_a_value_error():
     with pytest.raises(ValueError, match="input_length 3 is below 4"):
         draw(1, 3, held_out=True)
+
+
+def test_scalar_palindromes_begin_near_one_hot_ones_do_not_and_the_encoding_tells_the_task():
+    def drawn(draw, **more) -> list:
+        return draw(20, 30, np.random.default_rng(0), False, 20, **more).tolist()
+
+    plain, near = drawn(draw_palindromes), drawn(draw_palindromes, near=True)
+    assert plain != near
+    assert drawn(drawer("one_hot")) == plain and drawn(drawer("scaled")) == drawn(drawer("raw")) == near
+    assert drawn(drawer("one_hot_marked")) == drawn(drawer("scaled_marked")) == drawn(draw_marked)
