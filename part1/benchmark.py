@@ -44,7 +44,7 @@ from common.runs import Run
 from common.timing import take_turns, turn
 from part1.lstm import LSTM
 from part1.networks import TorchLSTM
-from part1.palindromes import MAX_INPUT_LENGTH, NUM_CLASSES
+from part1.palindromes import MAX_TRAINED_LENGTH, NUM_CLASSES
 
 YARDSTICK = "nn.LSTM"
 
@@ -267,7 +267,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
     lengths = [5, 10, 15, 25, 30, 100, 300, 1000]
-    length = cli.int_between(1, MAX_INPUT_LENGTH)
+    length = cli.int_between(1, MAX_TRAINED_LENGTH)
     add("--lengths", nargs="+", type=length, default=lengths, help="input lengths, in digits")
     add("--rounds", type=cli.int_between(1), default=9, help="turns of each contestant at each length")
     add("--turn", type=cli.float_between(0), default=0.3, help="seconds a turn takes, about")

@@ -29,7 +29,7 @@ from common.figures import STYLES, integer_ticks, new_figure, plain_axes, save_f
 from common.runs import Run
 from part1.lstm import LSTM
 from part1.networks import find_network, load_network
-from part1.palindromes import MARKED, MAX_INPUT_LENGTH, NUM_CLASSES, draw_palindromes
+from part1.palindromes import MARKED, MAX_TRAINED_LENGTH, NUM_CLASSES, draw_palindromes
 from part1.traces import explained, sensitivity, trace
 
 UNITS = 6  # shown, as many as lines can be told apart
@@ -167,7 +167,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--run", type=Path, help=cli.RUN)
     add("--digits", type=cli.int_between(0, 9), nargs="+", help="what it reads; if not given, a palindrome is drawn")
-    add("--input_length", type=cli.int_between(4, MAX_INPUT_LENGTH), default=10, help="its length, if it is drawn")
+    add("--input_length", type=cli.int_between(4, MAX_TRAINED_LENGTH), default=10, help="its length, if it is drawn")
     cli.add_shared_flags(parser)
     return parser.parse_args(argv)
 

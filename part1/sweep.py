@@ -25,7 +25,7 @@ from common.figures import STYLES, new_figure, plain_axes, save_figure
 from common.files import read_json, write_csv, write_whole
 from common.runs import OUTPUTS, read_metrics
 from common.sweeps import FinishedRun, PlannedRun, finished_runs, markdown_table, run_all
-from part1.palindromes import MAX_INPUT_LENGTH
+from part1.palindromes import MAX_TRAINED_LENGTH
 
 RECIPE, CURRICULUM = "part1/train.py", "part1/train_curriculum.py"
 TESTED_AT = [10, 30, 100, 300, 1000]  # after a curriculum
@@ -202,7 +202,7 @@ def sweep(args: argparse.Namespace) -> None:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
-    add, length = parser.add_argument, cli.int_between(1, MAX_INPUT_LENGTH)
+    add, length = parser.add_argument, cli.int_between(1, MAX_TRAINED_LENGTH)
     add("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="which networks")
     add("--lengths", nargs="+", type=length, default=[5, 10, 15, 25, 30], help="input lengths, in digits")
     add("--seeds", nargs="+", type=cli.seed, default=[0, 1, 2, 3, 4], help="seeds, a run each")

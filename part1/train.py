@@ -34,6 +34,7 @@ from part1.networks import INITS, KIND, NETWORKS, build
 from part1.palindromes import (
     ENCODINGS,
     MAX_INPUT_LENGTH,
+    MAX_TRAINED_LENGTH,
     MIN_HELD_OUT_LENGTH,
     NUM_CLASSES,
     PalindromeDataset,
@@ -163,7 +164,7 @@ def draw_summary(folder: Path) -> None:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
-    add, length = parser.add_argument, cli.int_between(1, MAX_INPUT_LENGTH)
+    add, length = parser.add_argument, cli.int_between(1, MAX_TRAINED_LENGTH)
     tested, tested_at = cli.int_between(MIN_HELD_OUT_LENGTH, MAX_INPUT_LENGTH), [10, 30, 100]
     add("--input_length", type=length, default=5, help="digits it reads")
     add("--input_dim", type=int, choices=(1, 10), help="numbers that a digit becomes: 1, or 10 for one-hot")

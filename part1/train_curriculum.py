@@ -44,7 +44,16 @@ from common.saving import Saver
 from part1.marker import TASKS, drawer
 from part1.memory import LENGTHS, accuracy_at_lengths
 from part1.networks import INITS, KIND, NETWORKS, build
-from part1.palindromes import ENCODINGS, MARKED, MAX_INPUT_LENGTH, MIN_HELD_OUT_LENGTH, NUM_CLASSES, encode, input_dim
+from part1.palindromes import (
+    ENCODINGS,
+    MARKED,
+    MAX_INPUT_LENGTH,
+    MAX_TRAINED_LENGTH,
+    MIN_HELD_OUT_LENGTH,
+    NUM_CLASSES,
+    encode,
+    input_dim,
+)
 
 SCRIPT = "part1/train_curriculum.py"
 FIRST_LENGTH = 10  # digits
@@ -188,7 +197,8 @@ def draw_summary(folder: Path) -> None:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
-    add, length = parser.add_argument, cli.int_between(MIN_HELD_OUT_LENGTH, MAX_INPUT_LENGTH)
+    add = parser.add_argument
+    length, tested = (cli.int_between(MIN_HELD_OUT_LENGTH, most) for most in (MAX_TRAINED_LENGTH, MAX_INPUT_LENGTH))
     add("--input_length", type=length, default=1000, help="the longest palindromes to train on, in digits read")
     add("--task", choices=TASKS, default="palindrome", help="what to recall: the first digit, or a marked one")
     add("--encoding", choices=ENCODINGS, default="one_hot", help="digits one-hot, scaled to [−1, 1], or raw 0 … 9")
@@ -200,7 +210,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--learning_rate", type=cli.float_between(0), default=1e-3, help="of RMSprop; it falls to zero as it settles")
     add("--max_norm", type=cli.float_between(0), default=1.0, help="gradients longer than this are cut to it")
     add("--data_size", type=cli.int_between(1, 10_000_000), default=30_000, help="palindromes to train on")
-    add("--lengths", nargs="+", type=length, default=list(LENGTHS), help="input lengths of the table at the end")
+    add("--lengths", nargs="+", type=tested, default=list(LENGTHS), help="input lengths of the table at the end")
     cli.add_shared_flags(parser)
     cli.add_training_flags(parser)
     args = parse_or_resume(parser, argv, SCRIPT, may_change={"checkpoint_interval", "tensorboard", "lengths"})

@@ -42,9 +42,9 @@ def test_every_row_is_a_palindrome_of_fair_digits_no_two_are_alike_and_all_asked
         assert input_length <= 10 or size < 10_000 or all(chi_square(column) < 45 for column in digits.T)
 
 
-@pytest.mark.parametrize(("input_length", "size"), [(0, 1), (2**22 + 1, 1), (5, 0)])
+@pytest.mark.parametrize(("input_length", "size"), [(0, 1), (100_001, 1), (5, 0)])
 def test_an_impossible_length_or_size_is_a_value_error(input_length, size):
-    with pytest.raises(ValueError, match=r"input_length (0|4194305) is not|size 0 is not"):
+    with pytest.raises(ValueError, match=r"input_length (0|100001) is not|size 0 is not"):
         draw(input_length, size)
     with pytest.raises(ValueError, match="input_length 3 is below 4"):
         side(1, 3, held_out=True)  # too short to hold any out
