@@ -113,12 +113,12 @@ def test_resume_alone_takes_the_newest_unfinished_run_of_this_script(outputs, en
 # Nothing in a checkpoint is there for nothing: put an item back to its start, and the run ends otherwise
 
 FLAGS = {PART1: ("--max_epoch", "5", "--patience", "4"), CURRICULUM: ("--input_length", "100"), PART2: ()}
-# The batch at which it is stopped, and what matters then; two items change later, and are set to a value instead.
+# The batch at which it is stopped, and what matters then; three items change later, and are set to a value instead.
 ITEMS = {
     (PART1, 8): "network optimizer scheduler means progress.epoch progress.batch progress.best clock.metrics_length",
     (PART1, 7): "progress.best_epoch progress.best_score progress.perfect_epochs",
     (CURRICULUM, 13): "network optimizer means progress.batch progress.settles_from clock.metrics_length",
-    (CURRICULUM, 2): "progress.length=80 progress.accuracy=0.999",
+    (CURRICULUM, 2): "progress.length=80 progress.accuracy=0.999 progress.rate=0.5",
     (PART2, 5): "generator discriminator generator_optimizer discriminator_optimizer average means progress.batch",
     (PART2, 4): "clock.metrics_length",
 }
