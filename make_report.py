@@ -58,7 +58,7 @@ def sweep() -> None:
 
 
 def curricula() -> None:
-    """Part 1: one-hot digits, tested up to 1,048,576; fewer sequences; scalar digits; marked ones. Five seeds, or three."""
+    """Part 1: one-hot digits up to 1,048,576; fewer sequences; scalar digits; marked digits. Five seeds, or three."""
     lengths = ["--lengths", *map(str, LENGTHS)]
     settings = {"": [*lengths, str(2**20)], "scalar-": ["--encoding", "scaled", "--data_size", "300000", *lengths]}
     settings |= {f"n{n}-": ["--data_size", str(n), *lengths[:-2]] for n in (10_000, 15_000, 20_000)}
