@@ -15,8 +15,11 @@ from PIL import Image
 if (backend := os.environ.get("MPLBACKEND", "")).startswith("module://") and not find_spec(backend[9:].split(".")[0]):
     del os.environ["MPLBACKEND"]
 
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.transforms import offset_copy
 
 from common.files import write_whole
 
@@ -67,6 +70,36 @@ def log_ticks(axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def label_ends(axes: Axes, gap: float) -> None:
+    """Write each line's label to the right of the axes, beside the line's end, at least `gap` of their height apart.
+
+    A piece of line in the same style leads there. The layout knows of neither: there must be room. The axes' scales and
+    limits are final.
+    """
+    axes.get_ylim()  # brings the limits up to date
+    to_axes = axes.transData + axes.transAxes.inverted()
+    lines = sorted(axes.lines, key=lambda line: line.get_ydata()[-1])
+    ends = [line.get_xydata()[-1] for line in lines]
+    at_edge, beside = axes.get_yaxis_transform(), offset_copy(axes.transAxes, axes.figure, x=22, units="points")
+    for line, end, place in zip(lines, ends, spread([to_axes.transform(end)[1] for end in ends], gap), strict=True):
+        lead = {name: getattr(line, f"get_{name}")() for name in ("color", "linestyle", "linewidth")}
+        lead |= {"arrowstyle": "-", "shrinkA": 1, "shrinkB": 2, "relpos": (0, 0.5)}
+        text = axes.annotate(line.get_label(), (1, end[1]), (1, place), at_edge, beside, lead, va="center", fontsize=8)
+        text.set_in_layout(False)
+
+
+def spread(places: list[float], gap: float) -> list[float]:
+    """Sorted places in [0, 1], moved as little as it takes, by least squares, to be `gap` apart and still in [0, 1]."""
+    groups = []  # of places that touch: the sum of what they would be with no gap, and their number
+    for k, place in enumerate(places):
+        groups.append((place - k * gap, 1))
+        while len(groups) > 1 and groups[-2][0] / groups[-2][1] > groups[-1][0] / groups[-1][1]:
+            groups[-2:] = [(groups[-2][0] + groups[-1][0], groups[-2][1] + groups[-1][1])]
+    means = [total / count for total, count in groups for _ in range(count)]
+    highest = 1 - (len(places) - 1) * gap
+    return [max(0, min(mean, highest)) + k * gap for k, mean in enumerate(means)]
+
+
 def draw_curves(axes, x: Sequence[float], curves: dict[str, Sequence[float]], xlabel: str, ylabel: str) -> None:
     """One line in `axes` for each named curve over `x`."""
     for (name, y), style in zip(curves.items(), cycle(STYLES), strict=False):
@@ -75,6 +108,18 @@ def draw_curves(axes, x: Sequence[float], curves: dict[str, Sequence[float]], xl
     axes.set_ylabel(ylabel)
     plain_axes(axes)
     axes.legend(frameon=False)
+
+
+def draw_band(axes: Axes, curves: Sequence[Sequence[float]], color: str) -> tuple[Artist, Artist]:
+    """The mean of curves over 1, 2, 3, … in a band from the least to the greatest; gives its line and the band.
+
+    A curve that is shorter than another goes on with its last value.
+    """
+    x = range(1, max(map(len, curves)) + 1)
+    table = np.array([[*curve, *curve[-1:] * (len(x) - len(curve))] for curve in curves])
+    band = axes.fill_between(x, table.min(0), table.max(0), color=color, alpha=0.35, linewidth=0.4)
+    (line,) = axes.plot(x, table.mean(0), color=color, linewidth=1.3)
+    return line, band
 
 
 def tile(images: torch.Tensor, columns: int, gap: int = 2) -> np.ndarray:

@@ -73,6 +73,16 @@ class TorchLSTM(nn.Module):
         return h.squeeze(0), c.squeeze(0)
 
 
+def by_hand(network: nn.Module) -> nn.Module:
+    """A trained `TorchLSTM` as the LSTM by hand that has its weights, in eval mode; any other network as it is."""
+    if not isinstance(network, TorchLSTM):
+        return network
+    lstm = LSTM(network.lstm.input_size, network.hidden_dim, network.fc.out_features)
+    copy_from_torch(lstm, network.lstm)
+    lstm.fc, lstm.encoding = network.fc, network.encoding
+    return lstm.eval()
+
+
 NETWORKS = {"lstm": LSTM, "rnn": VanillaRNN, "torch_lstm": TorchLSTM}
 INITS = ("memory", "uniform", "normal")
 

@@ -5,12 +5,15 @@
     python part1/show_gates.py --run outputs/part1/MY-RUN --input_length 1000
 
 Writes gates.png. From top to bottom: the digits; over time, input gate i, forget gate f, output gate o and memory c of
-the units that carry the memory; how surely the first digit can be told at each step; and how much the logit of the
-answer at the end hangs on each digit, |∂ logit / ∂ x(t)|. Long palindromes are shown twice: the first steps, and all.
+the units that carry the memory; how much the answer at the end hangs on each digit; and how surely the first digit can
+be told at each step. Long palindromes are shown twice: the first steps, and all. An nn.LSTM is shown as the LSTM by
+hand that has its weights.
 
 How far a unit carries the memory is measured by R²: the share of the variance of its c(T), over many palindromes, that
 lies between those of different first digits. How much memory holds is measured by a linear reading of c(t), fitted on
-half of the palindromes to name the first digit and counted on the other half.
+half of the palindromes to name the first digit and counted on the other half. How much the answer hangs on a digit is
+measured by |∂ logit / ∂ x(t)|: how fast the logit of the answer at the end changes with what is read at t. That holds
+for small changes only: a memory far from zero hardly moves with them, whatever digit brought it there.
 """
 
 import argparse
@@ -25,10 +28,10 @@ import torch.nn.functional as F
 
 from common import cli, seeds
 from common.cli import UserError
-from common.figures import STYLES, integer_ticks, new_figure, plain_axes, save_figure
+from common.figures import STYLES, integer_ticks, label_ends, new_figure, plain_axes, save_figure
 from common.runs import Run
 from part1.lstm import LSTM
-from part1.networks import find_network, load_network
+from part1.networks import by_hand, find_network, load_network
 from part1.palindromes import MARKED, MAX_TRAINED_LENGTH, NUM_CLASSES, draw_palindromes
 from part1.traces import explained, sensitivity, trace
 
@@ -54,9 +57,9 @@ def read_linearly(c: torch.Tensor, first: torch.Tensor) -> float:
 def show_gates(args: argparse.Namespace) -> Path:
     """Draw the picture; returns its folder."""
     source = find_network(args.run)
-    network = load_network(source).to(args.device)
+    network = by_hand(load_network(source)).to(args.device)
     if not isinstance(network, LSTM):
-        raise UserError(f"{source}: its network is no LSTM by hand, so it has no gates to show")
+        raise UserError(f"{source}: its network is no LSTM, so it has no gates to show")
     if network.encoding.endswith(MARKED):
         raise UserError(f"{source}: its network recalls a marked digit; this picture is of palindromes")
     rng = np.random.default_rng(seeds.stream_seed(args.seed, "gates"))
@@ -79,8 +82,8 @@ def show_gates(args: argparse.Namespace) -> Path:
     surely = answers[:, digits[0, 0].long()]
     names = [f"{unit}" for unit in units.tolist()]
     traces = {name: shown[name][:, 0, units].numpy() for name in "ifoc"}
-    hangs_on = sensitivity(network, digits.to(args.device))
-    draw_picture(digits[0], traces, names, steps, readings, surely.numpy(), hangs_on.numpy(), run.folder)
+    hangs_on = sensitivity(network, digits.to(args.device)).numpy()
+    draw_picture(digits[0], traces, names, steps, readings, surely.numpy(), hangs_on, run.folder)
     run.finish(
         {
             "network": str(source),
@@ -90,6 +93,7 @@ def show_gates(args: argparse.Namespace) -> Path:
             "explained": shares[units].tolist(),
             "steps": steps,
             "linear_reading": readings,
+            "sensitivity": hangs_on.tolist(),
         }
     )
     shares_text = " ".join(f"{share:.2f}" for share in shares[units].tolist())
@@ -104,10 +108,10 @@ def draw_picture(digits, traces, names, steps, readings, surely, hangs_on, folde
     length = len(digits)
     spans = [length] if length <= 3 * FIRST else [FIRST, length]
     figure = new_figure(9, 9)
-    heights = [0.35, 1.2, 1.2, 1.2, 1.8, 1.2, 1.2]
+    heights = [0.35, 1.1, 1.1, 1.1, 2.1, 1.3, 1.1]
     panels = figure.subplots(7, len(spans), squeeze=False, sharey="row", height_ratios=heights)
     for column, span in enumerate(spans):
-        strip, *maps, memory, curve, answer = panels[:, column]
+        strip, *maps, memory, answer, curve = panels[:, column]
         draw_digits(strip, digits[:span].tolist(), "the first 20 digits" if span < length else f"{length:,} digits")
         for axes, (name, label) in zip(
             maps, {"i": "input gate i", "f": "forget gate f", "o": "output gate o"}.items(), strict=True
@@ -117,32 +121,32 @@ def draw_picture(digits, traces, names, steps, readings, surely, hangs_on, folde
             image = axes.imshow(traces[name][:span].T, extent=extent, **style)
             if column == 0:
                 axes.set_ylabel(f"{label}\nunit", fontsize=8)
-                axes.set_yticks(range(len(names)), names, fontsize=6)
+                axes.set_yticks(range(len(names)), names, fontsize=8)
         t = range(1, span + 1)
-        for k in range(len(names)):
-            memory.plot(t, traces["c"][:span, k], linewidth=1.2, **STYLES[k], label=names[k])
+        for k, name in enumerate(names):
+            memory.plot(t, traces["c"][:span, k], linewidth=1.2, label=name, **STYLES[k])
         memory.set_yscale("symlog", linthresh=1)
-        curve.plot(t, surely[:span], label="the network's probability of the first digit, asked now", **STYLES[1])
+        answer.plot(
+            t, hangs_on[:span], color="0.2", linewidth=0.8, marker="o" if span <= 3 * FIRST else "", markersize=3
+        )
+        answer.set_yscale("log")
+        asked = "the network's probability of the first digit, asked now"
+        curve.plot(t, surely[:span], label=asked, zorder=3, **STYLES[1])  # above the other, where both are 1
         known = [(step, share) for step, share in zip(steps, readings, strict=True) if step <= span]
         curve.plot(*zip(*known, strict=True), label="share of other palindromes whose c(t) tells it", **STYLES[0])
         curve.set_ylim(0, 1.08)
-        answer.bar(t, hangs_on[:span], width=1 if span > 3 * FIRST else 0.8, color="0.35")
-        answer.set_yscale("log")
-        answer.set_xlabel("step t")
+        curve.set_xlabel("step t")
         for axes in panels[1:, column]:
             axes.set_xlim(0.5, span + 0.5)
             integer_ticks(axes.xaxis)
-            axes.tick_params(labelbottom=axes is answer)
-        for axes in (memory, curve, answer):
+            axes.tick_params(labelbottom=axes is curve)
+        for axes in (memory, answer, curve):
             plain_axes(axes)
-        answer.set_axisbelow(True)
+    label_ends(memory, gap=0.1)
     figure.colorbar(image, ax=panels[1:4, -1], pad=0.01, aspect=30, label="shut 0 … open 1")
-    panels[4, 0].set_ylabel("memory c\n(a line a unit)", fontsize=8)
-    memory.legend(
-        loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=7, title="unit", title_fontsize=7
-    )
-    panels[5, 0].set_ylabel("first digit\nknown", fontsize=8)
-    panels[6, 0].set_ylabel("|∂ answer's logit\n/ ∂ x(t)|", fontsize=8)
+    labels = "memory c(t)\nof each unit", "|∂ logit / ∂ x(t)|\nof the answer", "first digit\nknown"
+    for axes, label in zip(panels[4:, 0], labels, strict=True):
+        axes.set_ylabel(label, fontsize=8)
     figure.legend(*curve.get_legend_handles_labels(), loc="outside lower center", frameon=False, fontsize=8)
     save_figure(figure, folder / "gates.png")
 

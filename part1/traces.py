@@ -4,6 +4,7 @@ import copy
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from part1.lstm import LSTM, gates, step
 from part1.palindromes import NUM_CLASSES, encode
@@ -26,10 +27,12 @@ def trace(network: LSTM, digits: torch.Tensor, steps: list[int] | None = None) -
     return {name: torch.stack(values).cpu() for name, values in kept.items()}
 
 
-def sensitivity(network: LSTM, digits: torch.Tensor) -> torch.Tensor:
-    """|∂ logit / ∂ x(t)| for t = 1 … T, of the logit that is the answer to the digits (1, T): on which it hangs; (T,).
+def sensitivity(network: nn.Module, digits: torch.Tensor) -> torch.Tensor:
+    """|∂ logit / ∂ x(t)| for t = 1 … T, (T,): how much the answer to the digits (1, T) hangs on each of them.
 
-    Computed in float64: over a long sequence the derivative may fall by many powers of ten.
+    The logit is that of the network's answer after T digits; where x(t) is several numbers, the derivatives' Euclidean
+    norm is taken. For every kind of network. Computed in float64: over a long sequence it may fall by many powers of
+    ten.
     """
     network = copy.deepcopy(network).double()
     x = encode(digits, network.encoding).double().requires_grad_()

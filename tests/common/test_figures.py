@@ -3,9 +3,20 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 from PIL import Image
 
-from common.figures import STYLES, draw_curves, new_figure, save_animation, save_figure, save_picture, tile
+from common.figures import (
+    STYLES,
+    draw_curves,
+    label_ends,
+    new_figure,
+    save_animation,
+    save_figure,
+    save_picture,
+    spread,
+    tile,
+)
 
 
 def test_tiles_by_hand():
@@ -52,3 +63,34 @@ def test_every_curve_is_drawn_over_x_and_named_and_told_apart_without_colour():
     assert [text.get_text() for text in axes.get_legend().get_texts()] == list(curves)
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "loss")
     assert len({str(style["linestyle"]) for style in STYLES}) == len(STYLES) >= 5
+
+
+SPREAD = {
+    "far apart": ([0.1, 0.5, 0.9], [0.1, 0.5, 0.9]),
+    "close": ([0.3, 0.36, 0.9], [0.23, 0.43, 0.9]),
+    "one pushes the next": ([0.3, 0.4, 0.55], [0.65 / 3, 1.25 / 3, 1.85 / 3]),  # by −0.25 / 3, 0.05 / 3, 0.2 / 3
+    "at the top": ([0.2, 0.95, 1.0], [0.2, 0.8, 1.0]),
+    "at the bottom": ([0.0, 0.0, 0.7], [0.0, 0.2, 0.7]),
+    "none": ([], []),
+}
+
+
+@pytest.mark.parametrize(("places", "expected"), SPREAD.values(), ids=SPREAD)
+def test_places_are_spread_by_least_squares_and_stay_within(places, expected):
+    assert spread(places, 0.2) == pytest.approx(expected)
+
+
+def test_each_line_s_label_stands_beside_its_end_in_the_lines_order_and_apart(tmp_path):
+    figure = new_figure(4, 3)
+    axes = figure.subplots()
+    for name, end, style in zip("abcd", (5.0, 1.0, 1.01, -100.0), STYLES, strict=False):
+        axes.plot([1, 2, 3], [0, 1, end], label=name, **style)
+    axes.set_yscale("symlog")
+    label_ends(axes, gap=0.1)
+    save_figure(figure, tmp_path / "f.png")
+    assert [text.get_text() for text in axes.texts] == ["d", "b", "c", "a"]  # from below
+    assert [text.xy[1] for text in axes.texts] == [-100, 1, 1.01, 5]
+    to_axes = axes.transAxes.inverted()
+    boxes = [Text.get_window_extent(text).transformed(to_axes) for text in axes.texts]  # without what leads there
+    centres = [(box.y0 + box.y1) / 2 for box in boxes]
+    assert all(box.x0 > 1 for box in boxes) and np.diff(centres).min() > 0.09

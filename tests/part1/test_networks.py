@@ -11,7 +11,17 @@ from common import checkpoint
 from common.cli import UserError
 from common.runs import PRETRAINED
 from part1.lstm import LSTM
-from part1.networks import INITS, KIND, NETWORKS, build, copy_from_torch, export_network, initialise, load_network
+from part1.networks import (
+    INITS,
+    KIND,
+    NETWORKS,
+    build,
+    by_hand,
+    copy_from_torch,
+    export_network,
+    initialise,
+    load_network,
+)
 from part1.palindromes import draw_palindromes, encode
 
 every_network = pytest.mark.parametrize("model", NETWORKS)
@@ -55,6 +65,16 @@ def test_plain_is_handed_on_and_an_unknown_initialisation_is_a_value_error():
     assert built("lstm", plain=True).plain and not built("lstm").plain
     with pytest.raises(ValueError, match="memory, uniform, normal"):
         initialise(LSTM(1, 2, 3), "chrono", 10)
+
+
+def test_a_trained_yardstick_becomes_the_lstm_by_hand_that_answers_the_same_and_others_stay_what_they_are():
+    yardstick, x = built("torch_lstm", "normal").double(), torch.randn(4, 12, 10, dtype=torch.float64)
+    yardstick.encoding = "one_hot"
+    ours = by_hand(yardstick)
+    assert isinstance(ours, LSTM) and ours.encoding == "one_hot" and not ours.training
+    assert torch.allclose(yardstick(x), ours.double()(x), rtol=0, atol=1e-5)  # its weights were copied as float32
+    for other in (built("lstm"), built("rnn")):
+        assert by_hand(other) is other
 
 
 def test_the_yardstick_answers_as_the_lstm_and_both_are_initialised_for_the_length():

@@ -33,6 +33,7 @@ def show(source, folder, *flags: str) -> dict:
 
 
 SHOWN = [("epochs", "--digits 7 3 1 1 3", 5), ("epochs", "--digits 7", 1), ("curriculum", "--input_length 100", 100)]
+SHOWN += [("torch_lstm", "--input_length 12", 12)]
 
 
 @pytest.mark.parametrize(("name", "flags", "length"), SHOWN)
@@ -46,6 +47,8 @@ def test_the_result_is_what_the_network_does(name, flags, length, folders, tmp_p
     assert (result["steps"][0], result["steps"][-1]) == (1, length)
     assert min(length, 30) <= len(result["steps"]) <= 60
     assert len(result["linear_reading"]) == len(result["steps"])
+    assert result["sensitivity"] == pytest.approx(sensitivity(lstm, digits).tolist(), rel=1e-5)
+    assert len(result["sensitivity"]) == length
     # after one step nothing but the first digit was seen; a scalar tells most of the ten apart
     assert result["linear_reading"][0] == 1 if lstm.encoding == "one_hot" else result["linear_reading"][0] > 0.3
     assert Image.open(tmp_path / "run" / "gates.png").size == (1350, 1350)
@@ -59,7 +62,7 @@ def test_the_picture_shows_the_gates_the_memory_and_the_readings(length, spans, 
     traced = {name: value[:, 0] for name, value in trace(lstm, digits).items()}
     panels = saved[0].axes[: 7 * len(spans)]
     for column, span in enumerate(spans):
-        strip, *maps, memory, curve, answer = panels[column :: len(spans)]
+        strip, *maps, memory, answer, curve = panels[column :: len(spans)]
         texts = [int(text.get_text()) for text in strip.texts] or strip.images[0].get_array()[0].tolist()
         assert texts == result["digits"][:span]
         for axes, name in zip(maps, "ifo", strict=True):
@@ -73,9 +76,12 @@ def test_the_picture_shows_the_gates_the_memory_and_the_readings(length, spans, 
         assert surely[:, 1].tolist() == pytest.approx(of_the_first.tolist(), abs=1e-5)
         known = zip(result["steps"], result["linear_reading"], strict=True)
         assert readings.tolist() == [[step, share] for step, share in known if step <= span]
-        heights = [bar.get_height() for bar in answer.patches]
-        assert heights == pytest.approx(sensitivity(lstm, digits)[:span].tolist())
+        assert answer.lines[0].get_xydata().tolist() == [[t, result["sensitivity"][t - 1]] for t in range(1, span + 1)]
+        assert answer.get_yscale() == "log"
+        assert len({str(line.get_linestyle()) + line.get_color() for line in memory.lines}) == len(units)
     assert [label.get_text() for label in panels[len(spans)].get_yticklabels()] == [str(unit) for unit in units]
+    from_below = [units[k] for k in traced["c"][-1, units].argsort()]
+    assert [text.get_text() for text in memory.texts] == [str(unit) for unit in from_below]
 
 
 def test_the_units_shown_are_those_whose_memory_the_first_digit_explains(folders, tmp_path, monkeypatch, figures):
@@ -104,7 +110,7 @@ def test_without_a_name_the_newest_finished_run_is_shown(outputs, answer):
     assert f"first digit {result['digits'][0]}, the network's answer after 10 digits: {result['answer']}" in out
 
 
-NO_GATES = {"rnn": "is no LSTM by hand", "torch_lstm": "is no LSTM by hand", "stopped": "has no network to show yet"}
+NO_GATES = {"rnn": "is no LSTM, so it has no gates", "stopped": "has no network to show yet"}
 
 
 @pytest.mark.parametrize(("name", "said"), NO_GATES.items())

@@ -4,18 +4,19 @@ import pytest
 import torch
 
 from part1.lstm import LSTM
+from part1.networks import NETWORKS
 from part1.palindromes import ENCODINGS, encode
 from part1.traces import explained, sensitivity, trace
 
 
-def network(encoding: str = "scaled") -> LSTM:
-    """An LSTM whose gates open and shut."""
+def network(encoding: str = "scaled", kind: type = LSTM) -> torch.nn.Module:
+    """A network, if not another kind an LSTM, whose gates open and shut."""
     torch.manual_seed(0)
-    lstm = LSTM(ENCODINGS[encoding], 6, 10)
-    for parameter in lstm.parameters():
+    network = kind(ENCODINGS[encoding], 6, 10)
+    for parameter in network.parameters():
         torch.nn.init.normal_(parameter)
-    lstm.encoding = encoding
-    return lstm
+    network.encoding = encoding
+    return network
 
 
 def some(n: int, length: int) -> torch.Tensor:
@@ -39,21 +40,23 @@ def test_the_trace_follows_the_equations_and_is_the_network_s_own_answer_at_each
     assert all(torch.equal(part[name], traced[name][[0, 3, 8]]) for name in "ifoch")
 
 
+@pytest.mark.parametrize("kind", NETWORKS.values(), ids=NETWORKS)
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_the_answer_hangs_on_each_digit_as_much_as_it_changes_with_it(encoding):
+def test_the_answer_hangs_on_each_digit_as_much_as_it_changes_with_it(encoding, kind):
     """The derivative by its definition, in float64."""
-    lstm, digits, small = network(encoding), some(1, 5), 1e-6
-    found = sensitivity(lstm, digits)
-    assert lstm.weight_ih.dtype == torch.float32  # the network is left as it was
-    lstm, x = lstm.double(), encode(digits, encoding).double()
-    answer = lstm(x).argmax()
+    net, digits, small = network(encoding, kind), some(1, 5), 1e-6
+    found = sensitivity(net, digits)
+    assert all(parameter.dtype == torch.float32 for parameter in net.parameters())  # the network is left as it was
+    assert all(parameter.grad is None for parameter in net.parameters())
+    net, x = net.double(), encode(digits, encoding).double()
+    answer = net(x).argmax()
     for t in range(5):
         slopes = []
         for k in range(x.shape[2]):
             step = torch.zeros_like(x)
             step[0, t, k] = small
-            slopes.append((lstm(x + step) - lstm(x - step))[0, answer] / (2 * small))
-        assert torch.stack(slopes).norm().item() == pytest.approx(found[t].item(), rel=1e-6)
+            slopes.append((net(x + step) - net(x - step))[0, answer] / (2 * small))
+        assert torch.stack(slopes).norm().item() == pytest.approx(found[t].item(), rel=1e-6, abs=1e-9)
 
 
 def test_a_unit_is_explained_by_the_first_digit_as_far_as_it_depends_on_it():
