@@ -14,6 +14,7 @@ one-hot digits, and tested at lengths up to 1,000.
 
 import argparse
 import sys
+import textwrap
 from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import cli
-from common.figures import STYLES, new_figure, plain_axes, save_figure
+from common.figures import STYLES, draw_band, log_ticks, new_figure, plain_axes, save_figure
 from common.files import read_json, write_csv, write_whole
 from common.runs import OUTPUTS, read_metrics
 from common.sweeps import FinishedRun, PlannedRun, finished_runs, markdown_table, run_all
@@ -65,8 +66,9 @@ STYLE_OF = {
 def collect(run: FinishedRun) -> list[dict]:
     """A finished run as rows of sweep.csv: one, or after a curriculum one for each length it was tested at.
 
-    `sequences_until_perfect` counts the training sequences until validation was first without an error; it is empty
-    where that never was, and after a curriculum, which has no validation.
+    `sequences_until_perfect` counts the training sequences of all epochs up to the first after which validation was
+    without an error. It is empty where that never was, and after a curriculum, which has no validation: how many
+    sequences that takes is the user's choice (--data_size), not a result.
     """
     result = read_json(run.folder / "result.json")
     row = {"network": run.name, "input_length": run.arguments["input_length"], "seed": run.seed}
@@ -101,7 +103,8 @@ def draw_lengths(rows: list[dict], path: Path) -> None:
     figure = new_figure(9, 6.6)
     panels = dict(zip(("recipe", "cost", "curriculum", "marked"), figure.subplots(2, 2).flat, strict=True))
     titles = {"recipe": "trained at each length, by the assignment's recipe", "curriculum": "by curriculum"}
-    titles |= {"marked": "by curriculum, recall of a marked digit", "cost": "… until validation was without an error"}
+    titles |= {"marked": "by curriculum, recall of a marked digit"}
+    titles |= {"cost": "sequences until validation was first without an error"}
     parts = {"recipe": BY_RECIPE, "cost": BY_RECIPE, "curriculum": BY_CURRICULUM, "marked": MARKED}
     handles = {}
     for name, axes in panels.items():
@@ -117,6 +120,8 @@ def draw_lengths(rows: list[dict], path: Path) -> None:
             axes.set_ylim(0, 1.04)
         elif any(row["sequences_until_perfect"] for row in drawn):
             axes.set_yscale("log")
+            log_ticks(axes.yaxis)
+            axes.yaxis.set_major_formatter("{x:,.0f}")
         handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     panels["cost"].set_ylabel("training sequences")
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
@@ -148,25 +153,36 @@ def draw_points(axes, rows: list[dict], column: str) -> None:
 
 
 def draw_curves(runs: list[FinishedRun], path: Path) -> None:
-    """Validation accuracy over epochs: a row for each network, a column for each length, a line for each seed."""
+    """Validation accuracy over epochs, a row for each network and a column for each length: the mean over seeds in a
+    band from the worst to the best. A run that ended before another counts on with its last accuracy."""
     lengths = sorted({run.arguments["input_length"] for run in runs})
     networks = list(dict.fromkeys(run.name for run in runs))
-    figure = new_figure(9, 1 + 1.15 * len(networks))
+    figure = new_figure(9, 1.2 + 1.15 * len(networks))
     panels = figure.subplots(len(networks), len(lengths), sharex=True, sharey=True, squeeze=False)
-    for run in runs:
-        metrics = read_metrics(run.folder)
-        axes = panels[networks.index(run.name), lengths.index(run.arguments["input_length"])]
-        epochs, accuracies = ([row[key] for row in metrics] for key in ("epoch", "validation_accuracy"))
-        axes.plot(epochs, accuracies, linewidth=0.8, alpha=0.7, color=STYLE_OF[run.name]["color"])
     for axes in panels.flat:
-        plain_axes(axes)
+        chance = axes.axhline(0.1, color="0.5", linewidth=0.8, linestyle=":")
         axes.set_ylim(0, 1.05)
+        plain_axes(axes)
+        axes.set_axisbelow(True)
+    for network, row in zip(networks, panels, strict=True):
+        counts = set()
+        for length, axes in zip(lengths, row, strict=True):
+            alike = [run.folder for run in runs if (run.name, run.arguments["input_length"]) == (network, length)]
+            curves = [[metrics["validation_accuracy"] for metrics in read_metrics(folder)] for folder in alike]
+            if curves:
+                draw_band(axes, curves, STYLE_OF[network]["color"])
+                counts.add(len(curves))
+        seeds = " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
+        label = [*textwrap.wrap(NETWORKS[network].label, 16), f"({seeds} seed{'s' * (seeds != '1')})"]
+        row[0].set_ylabel("\n".join(label), fontsize=8, rotation=0, ha="right", va="center", labelpad=8)
     for axes, length in zip(panels[0], lengths, strict=True):
         axes.set_title(f"T = {length}", fontsize=10)
-    for axes, network in zip(panels[:, 0], networks, strict=True):
-        axes.set_ylabel(NETWORKS[network].label.replace(", ", ",\n"), fontsize=7)
-    figure.supxlabel("epoch", fontsize=10)
-    figure.suptitle("validation accuracy", fontsize=10)
+    for axes in panels[-1]:
+        axes.set_xlabel("epoch", fontsize=8)
+    figure.suptitle("validation accuracy after each epoch; where a run has ended, its last one", fontsize=10)
+    handles = [*draw_band(new_figure(1, 1).subplots(), [[0.0]], "0.2"), chance]  # in grey, for the legend alone
+    labels = ["mean over seeds", "from the worst to the best seed", "chance"]
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     save_figure(figure, path)
 
 

@@ -86,7 +86,7 @@ def test_the_table_shows_the_mean_and_the_worst_seed_where_it_differs():
 def test_the_picture_shows_every_seed_and_the_mean_of_each_network_beside_its_cost(tmp_path, figures):
     saved = figures(sweep)
     rows = [row("lstm", 5, 0, 0.5), row("lstm", 5, 1, 1.0, 1600), row("lstm", 10, 0, 0.25, "")]
-    rows += [row("rnn", 5, 0, 0.125, ""), row("rnn_curriculum", 100, 0, 1.0, ""), row("rnn_marked", 30, 0, 0.25, "")]
+    rows += [row("rnn", 5, 0, 0.125, ""), row("rnn_curriculum", 100, 0, 1.0, 2400), row("rnn_marked", 30, 0, 0.25, "")]
     draw_lengths(rows, tmp_path / "sweep.png")
     recipe, _, curriculum, _ = saved[0].axes
     clouds = [[cloud.get_offsets().tolist() for cloud in axes.collections] for axes in saved[0].axes]
@@ -95,7 +95,7 @@ def test_the_picture_shows_every_seed_and_the_mean_of_each_network_beside_its_co
     assert drawn["LSTM"] == [[5, 0.75], [10, 0.25]]
     assert drawn["vanilla RNN, orthogonal initialisation"] == [[5, 0.125]]
     assert points[0] == [[5, 0.125], [5, 0.5], [5, 1.0], [10, 0.25]]
-    assert points[1:] == [[[5, 800], [5, 1600]], [[100, 1.0]], [[30, 0.25]]]
+    assert points[1:] == [[[5, 800], [5, 1600]], [[100, 1.0]], [[30, 0.25]]]  # of its cost only what a recipe took
     assert curriculum.lines[0].get_color() == recipe.lines[-2].get_color()  # the same network, the same colour
     draw_lengths([row("lstm", until_perfect="")], tmp_path / "sweep.png")  # nothing to show of cost
     draw_lengths([row("rnn", length) for length in (5, 10, 15, 25, 30)], tmp_path / "sweep.png")
@@ -103,12 +103,22 @@ def test_the_picture_shows_every_seed_and_the_mean_of_each_network_beside_its_co
     assert labels == ["30", "15", "10", "5"]  # as many as have room
 
 
-def test_a_learning_curve_is_drawn_of_every_run_in_its_network_s_row_and_the_column_of_its_length(tmp_path, figures):
+def test_the_learning_curves_of_a_network_at_a_length_are_their_mean_in_a_band_from_worst_to_best(tmp_path, figures):
     saved = figures(sweep)
     runs = [finished(tmp_path, "lstm", 5, 0, (0.25, 0.5)), finished(tmp_path, "rnn", 10, 0, (0.75,))]
+    runs += [finished(tmp_path, "lstm", 5, 1, (0.75, 1.0, 0.5, 1.0))]
     sweep.draw_curves(runs, tmp_path / "curves.png")
-    drawn = [[line.get_xydata().tolist() for line in axes.lines] for axes in saved[0].axes]  # row by row
-    assert drawn == [[[[1, 0.25], [2, 0.5]]], [], [], [[[1, 0.75]]]]
+    means = [[line.get_xydata().tolist() for line in axes.lines[1:]] for axes in saved[0].axes]  # row by row
+    assert means == [[[[1, 0.5], [2, 0.75], [3, 0.5], [4, 0.75]]], [], [], [[[1, 0.75]]]]  # after its end, its last
+    bands = [[set(map(tuple, band.get_paths()[0].vertices)) for band in axes.collections] for axes in saved[0].axes]
+    worst, best = {(1, 0.25), (2, 0.5), (3, 0.5), (4, 0.5)}, {(1, 0.75), (2, 1), (3, 0.5), (4, 1)}
+    assert bands == [[worst | best], [], [], [{(1, 0.75)}]]
+    assert [axes.get_title() for axes in saved[0].axes] == ["T = 5", "T = 10", "", ""]
+    labels = [axes.get_ylabel().replace("\n", " ") for axes in saved[0].axes[::2]]
+    assert labels == ["LSTM (2 seeds)", f"{NETWORKS['rnn'].label} (1 seed)"]
+    (legend,) = saved[0].legends
+    said = [text.get_text() for text in legend.get_texts()]
+    assert said == ["mean over seeds", "from the worst to the best seed", "chance"]
 
 
 def test_all_finished_runs_are_reported_in_the_order_of_the_table(tmp_path, monkeypatch, figures, capsys):
