@@ -19,7 +19,9 @@ when that is not enough.
 
 Writes a folder outputs/part1/MODEL-curriculum-TN-seedN-TIME with curves.png (accuracy and length over sequences),
 metrics.jsonl, checkpoint.pt (the last network, and all that --resume needs) and result.json (the accuracy at --lengths,
-on palindromes never trained on).
+on palindromes never trained on). In metrics.jsonl `length` is the longest length in training at the row's last batch:
+while it lengthens that of the batch, while it settles the longest of the five. In result.json it is the length at
+which lengthening ended.
 """
 
 import argparse

@@ -81,6 +81,16 @@ def test_a_row_of_the_metrics_is_the_mean_of_ten_batches_or_of_those_left_at_the
         assert row["length"] == batches[-1]["length"]
 
 
+def test_the_length_of_a_row_is_the_longest_in_training_in_both_phases(run, drawn, knows, monkeypatch):
+    monkeypatch.setattr(train_curriculum, "LOG_INTERVAL", 1)
+    knows(100)
+    folder = run(CURRICULUM, "--input_length", "100", *BATCHES_OF_ONE)
+    settled = read_json(folder / "result.json")["sequences_until_settling"]
+    lengthening, settling = lengths(drawn)[:settled], lengths(drawn)[settled:]
+    assert sorted(set(lengthening)) == [10, 20, 40] and sorted(set(settling)) == [10, 18, 32, 56, 100]
+    assert [row["length"] for row in read_metrics(folder)] == lengthening + [100] * len(settling)
+
+
 def test_the_curves_show_accuracy_and_length_over_sequences(tmp_path, figures):
     rows = [{"sequences": 320, "accuracy": 0.5, "length": 10}, {"sequences": 640, "accuracy": 0.75, "length": 40}]
     (tmp_path / "metrics.jsonl").write_text("".join(f"{row}\n".replace("'", '"') for row in rows))
