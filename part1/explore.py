@@ -34,7 +34,7 @@ from common.files import write_whole
 from common.pages import build, encode
 from common.runs import Run
 from part1.lstm import LSTM
-from part1.networks import TorchLSTM, copy_from_torch, find_network, load_network
+from part1.networks import by_hand, find_network, load_network
 from part1.palindromes import ENCODINGS, MARKED, NUM_CLASSES, draw_palindromes
 from part1.palindromes import encode as encode_digits
 from part1.traces import explained, trace
@@ -47,11 +47,7 @@ TEMPLATE = Path(__file__).with_suffix(".html")
 
 def lstm_of(network: nn.Module, source: Path) -> LSTM:
     """The network as an LSTM by hand that reads digits; UserError if it is none and cannot be made one."""
-    if isinstance(network, TorchLSTM):
-        lstm = LSTM(network.lstm.input_size, network.hidden_dim, network.fc.out_features)
-        copy_from_torch(lstm, network.lstm)
-        lstm.fc, lstm.encoding = network.fc, network.encoding
-        network = lstm.eval()
+    network = by_hand(network)
     if not isinstance(network, LSTM):
         raise UserError(f"{source}: its network is no LSTM; name a run of --model lstm or torch_lstm")
     if network.encoding.endswith(MARKED):
