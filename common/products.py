@@ -14,7 +14,9 @@ BROUGHT_ALONG = torch.backends.mkldnn.is_available() and torch.backends.mkl.is_a
 def needs_plain_operations(x: torch.Tensor) -> bool:
     """Whether PyTorch watches or changes each operation on x: traced, compiled, exported, transformed, autocast."""
     return (
-        torch.compiler.is_compiling()
+        x.is_meta
+        or torch.autograd.forward_ad._current_level >= 0  # forward-mode derivatives
+        or torch.compiler.is_compiling()
         or torch.jit.is_tracing()
         or torch._C._are_functorch_transforms_active()  # as torch.autograd.Function itself asks
         or torch.is_autocast_enabled(x.device.type)
@@ -24,8 +26,11 @@ def needs_plain_operations(x: torch.Tensor) -> bool:
 
 
 def product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """x Wᵀ + b as `F.linear`, by whatever is fastest; it records no gradients. Shapes: x (n, in), weight (out, in)."""
-    if BROUGHT_ALONG and x.is_cpu and x.dtype == torch.float32 and torch.backends.mkldnn.enabled:
+    """x Wᵀ + b as `F.linear`, by whatever is fastest; x (n, in), weight (out, in). To be called without gradients.
+
+    PyTorch's FLOP counter does not see oneDNN's products.
+    """
+    if BROUGHT_ALONG and x.is_cpu and x.dtype == torch.float32 and x.numel() and torch.backends.mkldnn.enabled:
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return F.linear(x, weight, bias)
 
@@ -34,7 +39,9 @@ class Linear(nn.Linear):
     """y = x Wᵀ + b, as `nn.Linear`, but faster. Shapes: x (n, in) → y (n, out)."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x) if needs_plain_operations(x) else Product.apply(x, self.weight, self.bias)
+        if x.dim() != 2 or needs_plain_operations(x):
+            return super().forward(x)
+        return Product.apply(x, self.weight, self.bias)
 
 
 class Product(torch.autograd.Function):

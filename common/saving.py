@@ -56,7 +56,7 @@ class Saver:
             for name, learner in self._learners.items():
                 learner.load_state_dict(saved[name])
             if saved["progress"].keys() != vars(self._progress).keys():
-                raise ValueError(f"progress holds {', '.join(saved['progress'])}")
+                raise ValueError(f"its progress is of other code: {', '.join(saved['progress'])}; start another run")
             vars(self._progress).update(saved["progress"])
             self._started -= saved["clock"]["seconds"]
         except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
@@ -135,9 +135,9 @@ class Saver:
 
     def _save(self) -> bool:
         self._last = time.monotonic()
+        content = self._content()  # in every process: a mean that is not finite ends them all
         if not distributed.IS_MAIN:
             return True
-        content = self._content()
         tensors = list(_tensors(content))
         if not all(tensor.isfinite().all() for tensor in tensors):
             raise UserError("a weight is no longer finite; the last good checkpoint is kept", status=1)

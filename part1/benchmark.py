@@ -125,16 +125,16 @@ def products(x: torch.Tensor, hidden: int, backward: bool) -> Callable[[], None]
 STEPS = {"training step": training_step, "forward pass": forward_pass}
 
 
-def allocators() -> dict[str, dict[str, str]]:
+def allocators(device: torch.device) -> dict[str, dict[str, str]]:
     """nn.LSTM with another allocator: a name, and what asks for it in the environment of a process."""
-    if sys.platform != "linux":
+    if sys.platform != "linux" or device.type != "cpu":
         return {}
     jemalloc = ctypes.util.find_library("jemalloc")
     preloaded = {"nn.LSTM, jemalloc": {"LD_PRELOAD": jemalloc}} if jemalloc else {}
     return {"nn.LSTM, huge pages": {"THP_MEM_ALLOC_ENABLE": "1"}, **preloaded}
 
 
-class Elsewhere:
+class InAnotherProcess:
     """nn.LSTM in a process of its own, which starts with `environment`."""
 
     def __init__(self, environment: dict[str, str], args: argparse.Namespace):
@@ -148,12 +148,15 @@ class Elsewhere:
         """As `common.timing.turn`."""
 
         def timed(seconds: float) -> float:
-            self._pipe.send((kind, length, seconds))
-            return self._pipe.recv()
+            try:
+                self._pipe.send((kind, length, seconds))
+                return self._pipe.recv()
+            except (EOFError, OSError):
+                raise cli.UserError("the process of another allocator has ended", status=1) from None
 
         return timed
 
-    def __enter__(self) -> "Elsewhere":
+    def __enter__(self) -> "InAnotherProcess":
         return self
 
     def __exit__(self, *_) -> None:
@@ -207,7 +210,10 @@ def benchmark(args: argparse.Namespace) -> Path:
     torch.manual_seed(args.seed)
     networks = {name: make(1, args.num_hidden, NUM_CLASSES).to(args.device) for name, make in CONTESTANTS.items()}
     with contextlib.ExitStack() as stack:
-        others = {name: stack.enter_context(Elsewhere(settings, args)) for name, settings in allocators().items()}
+        others = {
+            name: stack.enter_context(InAnotherProcess(settings, args))
+            for name, settings in allocators(args.device).items()
+        }
         rows = []
         for length, kind in itertools.product(args.lengths, STEPS):
             x, targets = data(length, args)

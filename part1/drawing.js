@@ -102,7 +102,7 @@ function drawMemory({ cell, count }) {
 
 // Gate or memory of the unit close up; a line where it ran before the change.
 function drawGate(name, { cell, count }) {
-  const { pen, height } = blank(page[name]), most = Math.asinh(Math.max(now.greatest[chosen], 1e-6));
+  const { pen, height } = blank(page[name]), most = Math.asinh(Math.max(now.greatest[chosen], before.greatest[chosen], 1e-6));
   const base = name === "c" ? height / 2 : height - 0.5;
   const rise = (value) => (name === "c" ? (Math.asinh(value) / most) * base : value * (height - 1));
   pen.fillStyle = css(blend(paper, ink, 0.07));

@@ -67,8 +67,8 @@ function redraw() {
   drawCode(page.code, network.units.map((_, k) => Math.tanh(trace(now, "c", at, k))));
   tell();
   page.raise.textContent = `Digit ${grouped(at)}: ${now.digits[at - 1]}\u00a0→\u00a0${(now.digits[at - 1] + 1) % 10}`;
-  page.back.disabled = page.home.disabled = at === 1;
-  page.next.disabled = page.end.disabled = at === last;
+  for (const name of ["back", "home"]) page[name].setAttribute("aria-disabled", at === 1);
+  for (const name of ["next", "end"]) page[name].setAttribute("aria-disabled", at === last);
   page.pad.setAttribute("aria-valuenow", at);
   page.pad.setAttribute("aria-valuemax", last);
   page.pad.setAttribute("aria-valuetext", `${grouped(at)} of ${grouped(last)}, a ${now.digits[at - 1]}`);
@@ -261,6 +261,7 @@ function start() {
     [now, changed] = [before, []];
     fill();
     compute();
+    page.pad.focus(); // the button that had it is hidden now
   };
   page.text.oninput = () => {
     const { digits, wrong = "" } = parse(page.text.value, MOST);

@@ -102,7 +102,7 @@ function change(reading, position, digit) {
   for (const name in traces) changed.traces[name].set(traces[name].subarray(0, done * n));
   changed.answers.set(reading.answers.subarray(0, 10 * done));
   changed.said.set(reading.said.subarray(0, done));
-  changed.greatest.set(reading.greatest);
+  changed.traces.c.forEach((c, at) => changed.greatest[at % n] = Math.max(changed.greatest[at % n], Math.abs(c)));
   changed.kept = reading.kept.slice(0, block);
   changed.h.set(reading.kept[block][0]);
   changed.c.set(reading.kept[block][1]);

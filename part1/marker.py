@@ -44,7 +44,7 @@ def draw_marked(
 TASKS = {"palindrome": draw_palindromes, "marker": draw_marked}
 
 
-def drawer(encoding: str) -> Callable[..., torch.Tensor]:
+def draw_for(encoding: str) -> Callable[..., torch.Tensor]:
     """What draws the sequences that a network with this encoding reads; as scalars, some palindromes begin near."""
     if encoding.endswith(MARKED):
         return TASKS["marker"]

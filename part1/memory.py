@@ -9,7 +9,7 @@ from torch import nn
 
 from common import seeds
 from common.console import Table, progress_bar
-from part1.marker import drawer
+from part1.marker import draw_for
 from part1.palindromes import MAX_INPUT_LENGTH, PalindromeDataset, encode, split
 
 AT_ONCE = 1_000  # sequences that are read side by side
@@ -50,7 +50,7 @@ def accuracy_at_lengths(
     for input_length in lengths:
         rng = np.random.default_rng(seeds.stream_seed(seed, "test", input_length))
         n = next(n for longest, n in TESTED.items() if input_length <= longest)
-        digits = drawer(encoding)(n, input_length, rng, held_out=True)
+        digits = draw_for(encoding)(n, input_length, rng, held_out=True)
         if trained_on is not None and trained_on.shape[1] == digits.shape[1]:
             known = {row.tobytes() for row in trained_on.cpu().numpy()}
             digits = digits[[row.tobytes() not in known for row in digits.numpy()]]

@@ -112,7 +112,9 @@ def draw_picture(digits, traces, names, steps, readings, surely, hangs_on, folde
     panels = figure.subplots(7, len(spans), squeeze=False, sharey="row", height_ratios=heights)
     for column, span in enumerate(spans):
         strip, *maps, memory, answer, curve = panels[:, column]
-        draw_digits(strip, digits[:span].tolist(), "the first 20 digits" if span < length else f"{length:,} digits")
+        draw_digits(
+            strip, digits[:span].tolist(), f"the first {FIRST} digits" if span < length else f"{length:,} digits"
+        )
         for axes, (name, label) in zip(
             maps, {"i": "input gate i", "f": "forget gate f", "o": "output gate o"}.items(), strict=True
         ):

@@ -53,11 +53,11 @@ BY_CURRICULUM = {
     f"{name}_curriculum": Network(f"{label}, by curriculum", CURRICULUM, [*flags, "--encoding", "one_hot"])
     for name, (label, _, flags) in BY_RECIPE.items()
 }
-MARKED = {
+BY_MARKER = {
     f"{name}_marked": Network(f"{BY_RECIPE[name].label}, marked digit", script, [*flags, "--task", "marker"])
     for name, (_, script, flags) in ((name, BY_CURRICULUM[f"{name}_curriculum"]) for name in ("lstm", "rnn"))
 }
-NETWORKS = BY_RECIPE | BY_CURRICULUM | MARKED
+NETWORKS = BY_RECIPE | BY_CURRICULUM | BY_MARKER
 STYLE_OF = {
     name: STYLES[list(BY_RECIPE).index(name.removesuffix("_curriculum").removesuffix("_marked"))] for name in NETWORKS
 }
@@ -105,7 +105,7 @@ def draw_lengths(rows: list[dict], path: Path) -> None:
     titles = {"recipe": "trained at each length, by the assignment's recipe", "curriculum": "by curriculum"}
     titles |= {"marked": "by curriculum, recall of a marked digit"}
     titles |= {"cost": "sequences until validation was first without an error"}
-    parts = {"recipe": BY_RECIPE, "cost": BY_RECIPE, "curriculum": BY_CURRICULUM, "marked": MARKED}
+    parts = {"recipe": BY_RECIPE, "cost": BY_RECIPE, "curriculum": BY_CURRICULUM, "marked": BY_MARKER}
     handles = {}
     for name, axes in panels.items():
         drawn = [row for row in rows if row["network"] in parts[name]]

@@ -6,21 +6,22 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from part1.lstm import LSTM, gates, step
+from part1.lstm import LSTM, gates
 from part1.palindromes import NUM_CLASSES, encode
 
 
 @torch.no_grad()
 def trace(network: LSTM, digits: torch.Tensor, steps: list[int] | None = None) -> dict[str, torch.Tensor]:
     """i, f, o, c, h at each of the steps 1 … T (or at those asked for): name → (steps, n, hidden), digits (n, T)."""
-    h = c = torch.zeros(len(digits), network.hidden_dim, device=digits.device)
+    h = c = network.bias.new_zeros(len(digits), network.hidden_dim)
     weights = network.weight_ih, network.weight_hh, network.bias
     kept = {name: [] for name in "ifoch"}
     wanted = set(steps or range(1, digits.shape[1] + 1))
     for t in range(1, digits.shape[1] + 1):
-        x_t = encode(digits[:, t - 1 : t], network.encoding)[:, 0]
-        i, f, _, o = gates(x_t, h, *weights)
-        h, c = step(x_t, h, c, *weights)
+        x_t = encode(digits[:, t - 1 : t], network.encoding)[:, 0].to(h.dtype)
+        i, f, g, o = gates(x_t, h, *weights)
+        c = g * i + c * f
+        h = torch.tanh(c) * o
         if t in wanted:
             for name, value in zip("ifoch", (i, f, o, c, h), strict=True):
                 kept[name].append(value)

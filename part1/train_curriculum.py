@@ -4,11 +4,11 @@
     python part1/train_curriculum.py --encoding scaled --data_size 300000     one scalar a digit, as in the assignment
     python part1/train_curriculum.py --task marker                            recall a marked digit, wherever it stands
 
-Every palindrome is drawn fresh, --data_size in all. Two phases:
+Every sequence is drawn fresh, --data_size in all. Two phases:
 
 lengthen   Batches of one length, 10 at first. It doubles whenever a moving average of the batches' accuracy exceeds
-           0.99, and halves when that falls below 0.5, until 4 × length exceeds --input_length, or 57 % of the
-           sequences are used.
+           0.99; when that falls below 0.5, it halves, and so does the learning rate, for good. This goes on until
+           4 × length exceeds --input_length, or 57 % of the sequences are used.
 settle     Batches of five lengths in turn, from 10 to --input_length by equal factors (to four times the length
            reached, where that is less). Three quarters of each are monotonous (`draw_palindromes` says how), and the
            learning rate falls to zero.
@@ -19,7 +19,7 @@ when that is not enough.
 
 Writes a folder outputs/part1/MODEL-curriculum-TN-seedN-TIME with curves.png (accuracy and length over sequences),
 metrics.jsonl, checkpoint.pt (the last network, and all that --resume needs) and result.json (the accuracy at --lengths,
-on palindromes never trained on). In metrics.jsonl `length` is the longest length in training at the row's last batch:
+on sequences never trained on). In metrics.jsonl `length` is the longest length in training at the row's last batch:
 while it lengthens that of the batch, while it settles the longest of the five. In result.json it is the length at
 which lengthening ended.
 """
@@ -43,7 +43,7 @@ from common.means import RunningMeans
 from common.resume import open_run, parse_or_resume
 from common.runs import Run, read_metrics
 from common.saving import Saver
-from part1.marker import TASKS, drawer
+from part1.marker import TASKS, draw_for
 from part1.memory import LENGTHS, accuracy_at_lengths
 from part1.networks import INITS, KIND, NETWORKS, build
 from part1.palindromes import (
@@ -76,7 +76,7 @@ class Progress:
     batch: int = 0
     accuracy: float = 0.1  # moving average over batches
     settles_from: int | None = None  # the batch at which settling begins
-    rate: float = 1.0  # of the learning rate: halved each time it is lost
+    rate: float = 1.0  # of the learning rate: halved each time a length is lost
     best: dict | None = None  # the network's weights, once trained
 
     def next_length(self, longest: int) -> int:
@@ -133,7 +133,7 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
                 rate *= (batches - progress.batch) / (batches - progress.settles_from)
             rng = np.random.default_rng(seeds.stream_seed(args.seed, "curriculum", progress.batch))
             monotonous = round(MONOTONOUS * batch_size) if settles else 0
-            digits = drawer(encoding)(batch_size, progress.next_length(longest), rng, False, monotonous)
+            digits = draw_for(encoding)(batch_size, progress.next_length(longest), rng, False, monotonous)
             digits = digits[distributed.RANK :: args.processes].to(device)  # of the monotonous ones each gets its part
 
             inputs, targets = digits[:, :-1], digits[:, -1].long()
@@ -209,7 +209,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--num_hidden", type=cli.int_between(1, 4096), default=128, help="units in h (and c)")
     add("--init", choices=INITS, default="memory", help="initial weights; uniform: PyTorch's, normal: the reference's")
     add("--batch_size", type=cli.int_between(1), default=64, help="sequences in a batch, of each process")
-    add("--learning_rate", type=cli.float_between(0), default=1e-3, help="of RMSprop; it falls to zero as it settles")
+    add(
+        "--learning_rate",
+        type=cli.float_between(0),
+        default=1e-3,
+        help="of RMSprop; halved when a length is lost, falling to zero at the end",
+    )
     add("--max_norm", type=cli.float_between(0), default=1.0, help="gradients longer than this are cut to it")
     add("--data_size", type=cli.int_between(1, 10_000_000), default=30_000, help="palindromes to train on")
     add("--lengths", nargs="+", type=tested, default=list(LENGTHS), help="input lengths of the table at the end")

@@ -25,6 +25,8 @@ class Generator(nn.Module):
     with LeakyReLU(a) = max(a, 0.2 a) and BatchNorm(a) = γ (a − mean) / √(var + 1e-5) + β over the batch (over running
     averages in eval mode; Ioffe & Szegedy 2015).
 
+    Activations are computed in place: a hook that keeps a layer's output must copy it.
+
     Shapes: z (n, latent_dim), drawn from a standard normal → images (n, 1, 28, 28). `width` widens all hidden layers.
     """
 

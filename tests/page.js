@@ -9,6 +9,7 @@ class Element {
   setAttribute(name, value) { this.attributes[name] = String(value); }
   getBoundingClientRect() { return { left: 10, top: 20, width: 200, height: 120 }; }
   getContext() { return this.pen ??= pen(this); }
+  focus() { document.activeElement = this; }
   setPointerCapture() { this.captured = true; }
   hasPointerCapture() { return this.captured === true; }
 }

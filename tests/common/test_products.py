@@ -37,7 +37,7 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("sizes", [(1, 1, 1), (3, 5, 2), (64, 130, 257), (0, 4, 3)], ids=str)
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (3, 5, 2), (64, 130, 257), (0, 4, 3), (3, 0, 4)], ids=str)
 @pytest.mark.parametrize("weight", LAYOUTS)
 @pytest.mark.parametrize("x", LAYOUTS)
 def test_the_product_of_matrices_however_they_lie(x, weight, sizes):
@@ -84,6 +84,16 @@ def test_only_the_gradients_that_are_asked_for_are_computed():
         assert bool(called.names & {"mkldnn::_linear_pointwise", "aten::mm"}) == (weight in needed)
 
 
+@pytest.mark.parametrize("shape", [(0, 6), (6,), (2, 3, 6)], ids=str)
+def test_an_empty_batch_and_other_shapes_are_taken_as_nn_linear_takes_them(shape):
+    torch.manual_seed(0)
+    ours, theirs = Linear(6, 5), nn.Linear(6, 5)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(shape)
+    for a, b in zip(derivatives(ours, x), derivatives(theirs, x), strict=True):
+        assert a.shape == b.shape and torch.allclose(a, b, atol=1e-5)
+
+
 @if_brought_along
 def test_onednn_serves_float32_forward_and_back_and_pytorch_s_own_all_else(monkeypatch):
     network, x = Linear(6, 5), torch.randn(4, 6)
@@ -107,6 +117,10 @@ def test_a_layer_can_be_transformed_and_compiled():
     rows = torch.func.vmap(torch.func.jacrev(network))(x)
     assert torch.allclose(rows, network.weight.expand(4, 5, 6), atol=1e-6)
     assert torch.allclose(torch.compile(network, backend="aot_eager", fullgraph=True)(x), network(x), atol=1e-6)
+    with torch.autograd.forward_ad.dual_level():
+        forward = torch.autograd.forward_ad.unpack_dual(network(torch.autograd.forward_ad.make_dual(x, x))).tangent
+    assert torch.allclose(forward, x @ network.weight.T, atol=1e-6)
+    assert Linear(6, 5).to("meta")(x.to("meta")).shape == (4, 5)
     y = network(x.requires_grad_())
     (batched,) = torch.autograd.grad(y, x, torch.eye(20).view(20, 4, 5), is_grads_batched=True, retain_graph=True)
     one_by_one = [torch.autograd.grad(y, x, row.view(4, 5), retain_graph=True)[0] for row in torch.eye(20)]

@@ -91,7 +91,7 @@ class Nowhere(contextlib.nullcontext):
 
 def test_a_process_of_its_own_has_other_settings_and_times_the_steps_it_is_asked_for(monkeypatch, tmp_path):
     flags = ["--batch_size", "4", "--num_hidden", "8", "--device", "cpu", "--out_dir", str(tmp_path)]
-    with benchmark.Elsewhere({"PALINDROME": "1"}, benchmark.parse_args(flags)) as other:
+    with benchmark.InAnotherProcess({"PALINDROME": "1"}, benchmark.parse_args(flags)) as other:
         assert "PALINDROME" not in os.environ
         for kind, length in (("training step", 3), ("forward pass", 3), ("forward pass", 5)):
             assert 0 < other.turn(kind, length)(0.001) < 60
@@ -105,8 +105,8 @@ def test_speeds_are_medians_of_ratios_within_a_round_in_table_and_picture(tmp_pa
     asked, saved, kinds = [], figures(benchmark), ("training step", "forward pass")
     names = [*CONTESTANTS, FLOOR, "elsewhere"]
     seconds = {kind: {name: [9.0, 9.0, 9.0] for name in names} for kind in kinds}
-    monkeypatch.setattr(benchmark, "allocators", lambda: {"elsewhere": {}})
-    monkeypatch.setattr(benchmark, "Elsewhere", Nowhere)
+    monkeypatch.setattr(benchmark, "allocators", lambda device: {"elsewhere": {}})
+    monkeypatch.setattr(benchmark, "InAnotherProcess", Nowhere)
     seconds["training step"] |= {YARDSTICK: [8.0, 6.0, 10.0], "by hand": [2.0, 3.0, 1.0]}
 
     def turns(contestants, *settings):

@@ -88,6 +88,12 @@ def test_a_broken_step_is_told_from_nn_lstm(name, case, differences_to, monkeypa
     assert differences["logits"] < TOLERANCE if "gradient" in name else differences["logits"] > 1e-3
 
 
+def test_an_empty_batch_has_no_gradient_to_give():
+    network = LSTM(1, 8, 10)
+    network(torch.zeros(0, 5, 1)).sum().backward()
+    assert all((parameter.grad == 0).all() for parameter in network.parameters())
+
+
 def test_under_autocast_the_plain_form_serves(case):
     network, x = case(LSTM, 3, 10, 2, 5)
     network, x = network.float(), x.float()

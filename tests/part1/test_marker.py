@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from part1.marker import draw_marked, drawer
+from part1.marker import draw_for, draw_marked
 from part1.palindromes import draw_palindromes
 
 lengths = pytest.mark.parametrize("input_length", [4, 5, 10, 37, 100])
@@ -54,5 +54,5 @@ def test_scalar_palindromes_begin_near_one_hot_ones_do_not_and_the_encoding_tell
 
     plain, near = drawn(draw_palindromes), drawn(draw_palindromes, near=True)
     assert plain != near
-    assert drawn(drawer("one_hot")) == plain and drawn(drawer("scaled")) == drawn(drawer("raw")) == near
-    assert drawn(drawer("one_hot_marked")) == drawn(drawer("scaled_marked")) == drawn(draw_marked)
+    assert drawn(draw_for("one_hot")) == plain and drawn(draw_for("scaled")) == drawn(draw_for("raw")) == near
+    assert drawn(draw_for("one_hot_marked")) == drawn(draw_for("scaled_marked")) == drawn(draw_marked)

@@ -102,7 +102,7 @@ def test_all_are_held_out_from_training_and_fewer_where_they_are_long(monkeypatc
         sides.append((n, input_length, held_out, monotonous))
         return draw_palindromes(2, 4, rng, held_out)
 
-    monkeypatch.setattr(memory, "drawer", lambda encoding: watched)
+    monkeypatch.setattr(memory, "draw_for", lambda encoding: watched)
     accuracy_at_lengths(Knowing(), "one_hot", [4, 1000, 1001, 100_000, 100_001, 2**20, 2**20 + 1], 0)
     ns = {4: 10_000, 1000: 10_000, 1001: 1000, 100_000: 1000, 100_001: 100, 2**20: 100, 2**20 + 1: 20}
     assert sides == [(n, length, True, 0) for length, n in ns.items()]

@@ -26,7 +26,7 @@ def drawn(monkeypatch) -> list[dict]:
         calls.append({"n": n, "length": length, "monotonous": monotonous, "held_out": held_out, "digits": digits})
         return digits
 
-    monkeypatch.setattr(train_curriculum, "drawer", lambda encoding: watched)
+    monkeypatch.setattr(train_curriculum, "draw_for", lambda encoding: watched)
     return calls
 
 
@@ -170,7 +170,7 @@ def test_what_is_trained_on_is_what_was_drawn_well_mixed_and_never_what_is_held_
         return draw_palindromes(100, length, rng, held_out, monotonous)
 
     monkeypatch.setattr(train_curriculum, "SURE", -1)
-    monkeypatch.setattr(memory, "drawer", lambda encoding: watched_test)
+    monkeypatch.setattr(memory, "draw_for", lambda encoding: watched_test)
     run(CURRICULUM, "--lengths", "10", "20", "--batch_size", "64", "--data_size", "1280")
     assert tested_on == [(10, True), (20, True)]
     assert not any(call["held_out"] for call in drawn)
