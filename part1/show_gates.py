@@ -132,6 +132,7 @@ def draw_picture(digits, traces, names, steps, readings, surely, hangs_on, folde
             t, hangs_on[:span], color="0.2", linewidth=0.8, marker="o" if span <= 3 * FIRST else "", markersize=3
         )
         answer.set_yscale("log")
+        answer.yaxis.set_minor_formatter("")  # labels at powers of ten alone
         asked = "the network's probability of the first digit, asked now"
         curve.plot(t, surely[:span], label=asked, zorder=3, **STYLES[1])  # above the other, where both are 1
         known = [(step, share) for step, share in zip(steps, readings, strict=True) if step <= span]
