@@ -62,7 +62,7 @@ def curricula() -> None:
     lengths = ["--lengths", *map(str, LENGTHS)]
     settings = {"": [*lengths, str(2**20)], "scalar-": ["--encoding", "scaled", "--data_size", "300000", *lengths]}
     settings |= {f"n{n}-": ["--data_size", str(n), *lengths[:-2]] for n in (10_000, 15_000, 20_000)}
-    settings |= {"marker-n100000-": ["--task", "marker", "--data_size", "100000", *lengths[:-1]]}
+    settings |= {"marker-": ["--task", "marker", "--data_size", "100000", *lengths, str(2**20)]}
     runs = [
         PlannedRun(f"{name}seed{seed}", "part1/train_curriculum.py", ["--seed", str(seed), *flags])
         for name, flags in settings.items()
