@@ -12,6 +12,8 @@ from pathlib import Path
 import torch
 
 from common.environment import ROOT
+from common.files import write_whole
+from common.runs import Run
 
 NAMED = re.compile(r"/\* ((?:common|part1|part2)/\w+\.(?:css|js)) \*/")
 
@@ -25,3 +27,11 @@ def build(template: Path, model: dict) -> str:
     """The template with the files that it names in it, and `model` as JSON where it says "MODEL"."""
     html = NAMED.sub(lambda found: (ROOT / found[1]).read_text("utf-8").strip(), template.read_text("utf-8"))
     return html.replace('"MODEL"', json.dumps(model))
+
+
+def finish(run: Run, page: str, result: dict) -> None:
+    """Write explore.html and result.json into the run's folder, and say how the page is opened."""
+    path = run.folder / "explore.html"
+    write_whole(path, page)
+    run.finish(result)
+    print(f"page: {path} ({path.stat().st_size / 1e6:.1f} MB); open it in a browser: {path.resolve().as_uri()}")

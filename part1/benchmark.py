@@ -42,7 +42,7 @@ from common.files import write_csv
 from common.products import product
 from common.runs import Run
 from common.timing import take_turns, turn
-from part1.lstm import LSTM
+from part1.lstm import LSTM, remember
 from part1.networks import TorchLSTM
 from part1.palindromes import MAX_TRAINED_LENGTH, NUM_CLASSES
 
@@ -55,9 +55,7 @@ class FourProducts(LSTM):
     def read(self, x: torch.Tensor, state=None) -> tuple[torch.Tensor, torch.Tensor]:
         h = c = x.new_zeros(len(x), self.hidden_dim)
         for x_t in x.unbind(1):
-            i, f, g, o = self.gates(x_t, h)
-            c = g * i + c * f
-            h = torch.tanh(c) * o
+            h, c = remember(*self.gates(x_t, h), c)
         return h, c
 
     def gates(self, x_t: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -30,8 +30,7 @@ from torch import nn
 
 from common import cli, seeds
 from common.cli import UserError
-from common.files import write_whole
-from common.pages import build, encode
+from common.pages import build, encode, finish
 from common.runs import Run
 from part1.lstm import LSTM
 from part1.networks import by_hand, find_network, load_network
@@ -89,10 +88,7 @@ def explore(args: argparse.Namespace) -> Path:
     page = build_page(network, units, codes, many[0].tolist())
 
     run = Run.create(args, "part1/explore.py", f"part1/explore-seed{args.seed}")
-    path = run.folder / "explore.html"
-    write_whole(path, page)
-    run.finish({"network": str(source), "units": units, "digits": many[0].tolist()})
-    print(f"page: {path} ({path.stat().st_size / 1e6:.1f} MB); open it in a browser: {path.resolve().as_uri()}")
+    finish(run, page, {"network": str(source), "units": units, "digits": many[0].tolist()})
     return run.folder
 
 

@@ -99,7 +99,13 @@ def step(
     x_t: torch.Tensor, h: torch.Tensor, c: torch.Tensor, *weights: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One step of the equations: x(t), h(t−1), c(t−1) → h(t), c(t)."""
-    i, f, g, o = gates(x_t, h, *weights)
+    return remember(*gates(x_t, h, *weights), c)
+
+
+def remember(
+    i: torch.Tensor, f: torch.Tensor, g: torch.Tensor, o: torch.Tensor, c: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """i(t), f(t), g(t), o(t), c(t−1) → h(t), c(t)."""
     c = g * i + c * f
     h = torch.tanh(c) * o
     return h, c

@@ -10,7 +10,7 @@ import torch
 from part1.palindromes import (
     MARK,
     MARKED,
-    MIN_HELD_OUT_LENGTH,
+    check_can_be_held_out,
     draw_monotonous,
     draw_palindromes,
     move_across,
@@ -28,8 +28,7 @@ def draw_marked(
     decided by a checksum over all digits, as for palindromes. Apart from the marked digit the first `monotonous` of
     them have only one to three different digits (the third digit may be another).
     """
-    if input_length < MIN_HELD_OUT_LENGTH:
-        raise ValueError(f"input_length {input_length} is below {MIN_HELD_OUT_LENGTH}: too short to hold any out")
+    check_can_be_held_out(input_length)
     digits = rng.integers(0, 10, (n, input_length), dtype=np.uint8)
     rows, marked = np.arange(n), rng.integers(0, math.ceil(input_length / 2), n)
     kept = digits[rows, marked]

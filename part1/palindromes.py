@@ -84,8 +84,7 @@ def draw_palindromes(
     changed, may be another): long runs and odd mixtures, which uniform digits hardly ever contain. With `near`, half of
     these begin with near digits (`draw_near`): as scalars they are the hardest to tell apart while the first is read.
     """
-    if input_length < MIN_HELD_OUT_LENGTH:
-        raise ValueError(f"input_length {input_length} is below {MIN_HELD_OUT_LENGTH}: too short to hold any out")
+    check_can_be_held_out(input_length)
     n_free = math.ceil((input_length + 1) / 2)
     digits = rng.integers(0, 10, (n, n_free), dtype=np.uint8)
     digits[:monotonous, 1:] = draw_monotonous(monotonous, n_free - 1, rng)
@@ -95,6 +94,12 @@ def draw_palindromes(
     move_across(digits, held_out)
     mirrored = digits[:, : input_length + 1 - n_free][:, ::-1]
     return torch.from_numpy(np.concatenate([digits, mirrored], axis=1))
+
+
+def check_can_be_held_out(input_length: int) -> None:
+    """ValueError if sequences of this length are too short for `move_across`."""
+    if input_length < MIN_HELD_OUT_LENGTH:
+        raise ValueError(f"input_length {input_length} is below {MIN_HELD_OUT_LENGTH}: too short to hold any out")
 
 
 def draw_monotonous(n: int, length: int, rng: np.random.Generator) -> np.ndarray:

@@ -53,14 +53,19 @@ BY_CURRICULUM = {
     f"{name}_curriculum": Network(f"{label}, by curriculum", CURRICULUM, [*flags, "--encoding", "one_hot"])
     for name, (label, _, flags) in BY_RECIPE.items()
 }
+ONE_HOT_MARKED = ["--encoding", "one_hot", "--task", "marker"]
 BY_MARKER = {
-    f"{name}_marked": Network(f"{BY_RECIPE[name].label}, marked digit", script, [*flags, "--task", "marker"])
-    for name, (_, script, flags) in ((name, BY_CURRICULUM[f"{name}_curriculum"]) for name in ("lstm", "rnn"))
+    f"{name}_marked": Network(f"{label}, marked digit", CURRICULUM, [*flags, *ONE_HOT_MARKED])
+    for name, (label, _, flags) in BY_RECIPE.items()
+    if name in ("lstm", "rnn")
 }
 NETWORKS = BY_RECIPE | BY_CURRICULUM | BY_MARKER
-STYLE_OF = {
-    name: STYLES[list(BY_RECIPE).index(name.removesuffix("_curriculum").removesuffix("_marked"))] for name in NETWORKS
-}
+STYLE_OF = dict(zip(BY_RECIPE, STYLES, strict=True))
+
+
+def trained_by_recipe(name: str) -> str:
+    """The network's name where it is trained by the recipe: its label and its style hold for all ways to train it."""
+    return name.removesuffix("_curriculum").removesuffix("_marked")
 
 
 def collect(run: FinishedRun) -> list[dict]:
@@ -101,29 +106,29 @@ def to_table(rows: list[dict]) -> str:
 def draw_lengths(rows: list[dict], path: Path) -> None:
     """Test accuracy over input length, by recipe, by curriculum, of a marked digit; and the sequences that it took."""
     figure = new_figure(9, 6.6)
-    panels = dict(zip(("recipe", "cost", "curriculum", "marked"), figure.subplots(2, 2).flat, strict=True))
-    titles = {"recipe": "trained at each length, by the assignment's recipe", "curriculum": "by curriculum"}
-    titles |= {"marked": "by curriculum, recall of a marked digit"}
-    titles |= {"cost": "sequences until validation was first without an error"}
-    parts = {"recipe": BY_RECIPE, "cost": BY_RECIPE, "curriculum": BY_CURRICULUM, "marked": BY_MARKER}
+    panels = [
+        ("trained at each length, by the assignment's recipe", BY_RECIPE, "test_accuracy"),
+        ("sequences until validation was first without an error", BY_RECIPE, "sequences_until_perfect"),
+        ("by curriculum", BY_CURRICULUM, "test_accuracy"),
+        ("by curriculum, recall of a marked digit", BY_MARKER, "test_accuracy"),
+    ]
     handles = {}
-    for name, axes in panels.items():
-        drawn = [row for row in rows if row["network"] in parts[name]]
-        draw_points(axes, drawn, "sequences_until_perfect" if name == "cost" else "test_accuracy")
-        axes.set_title(titles[name], fontsize=10)
+    for axes, (title, networks, column) in zip(figure.subplots(2, 2).flat, panels, strict=True):
+        drawn = [row for row in rows if row["network"] in networks]
+        draw_points(axes, drawn, column)
+        axes.set_title(title, fontsize=10)
+        axes.set_ylabel("test accuracy" if column == "test_accuracy" else "training sequences")
         length_axis(axes, sorted({row["input_length"] for row in drawn or rows}))
         plain_axes(axes)
-        if name != "cost":
+        if column == "test_accuracy":
             axes.axhline(0.1, color="0.5", linewidth=0.8)
             axes.annotate("chance", (0.02, 0.045), xycoords=("axes fraction", "data"), fontsize=8, color="0.3")
-            axes.set_ylabel("test accuracy")
             axes.set_ylim(0, 1.04)
         elif any(row["sequences_until_perfect"] for row in drawn):
             axes.set_yscale("log")
             log_ticks(axes.yaxis)
             axes.yaxis.set_major_formatter("{x:,.0f}")
         handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    panels["cost"].set_ylabel("training sequences")
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     save_figure(figure, path)
 
@@ -147,7 +152,8 @@ def draw_points(axes, rows: list[dict], column: str) -> None:
         points = [(r["input_length"], r[column]) for r in rows if r["network"] == network and r[column] != ""]
         if points:
             means = {length: mean(y for x, y in points if x == length) for length in sorted({x for x, _ in points})}
-            label, style = NETWORKS[network].label.split(", by curr")[0].split(", marked")[0], STYLE_OF[network]
+            name = trained_by_recipe(network)
+            label, style = BY_RECIPE[name].label, STYLE_OF[name]
             axes.plot(means.keys(), means.values(), label=label, linewidth=1.4, **style)
             axes.scatter(*zip(*points, strict=True), s=12, color=style["color"], alpha=0.6)
 

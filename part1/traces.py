@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from part1.lstm import LSTM, gates
+from part1.lstm import LSTM, gates, remember
 from part1.palindromes import NUM_CLASSES, encode
 
 
@@ -20,8 +20,7 @@ def trace(network: LSTM, digits: torch.Tensor, steps: list[int] | None = None) -
     for t in range(1, digits.shape[1] + 1):
         x_t = encode(digits[:, t - 1 : t], network.encoding)[:, 0].to(h.dtype)
         i, f, g, o = gates(x_t, h, *weights)
-        c = g * i + c * f
-        h = torch.tanh(c) * o
+        h, c = remember(i, f, g, o, c)
         if t in wanted:
             for name, value in zip("ifoch", (i, f, o, c, h), strict=True):
                 kept[name].append(value)

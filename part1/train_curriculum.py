@@ -121,6 +121,7 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
     progress, means = Progress(first_length), RunningMeans("loss", "accuracy", "gradient_norm", device=device)
     task = "" if args.task == "palindrome" else f"-{args.task}"
     run = open_run(args, SCRIPT, f"part1/{args.model}-curriculum{task}-T{args.input_length}-seed{args.seed}", KIND)
+    draw = draw_for(encoding)
     description = {"model": args.model, "sizes": sizes, "encoding": encoding}
     learners = {"network": network, "optimizer": optimizer, "means": means}
     saver = Saver(run, args.checkpoint_interval, description, learners, progress)
@@ -133,7 +134,7 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
                 rate *= (batches - progress.batch) / (batches - progress.settles_from)
             rng = np.random.default_rng(seeds.stream_seed(args.seed, "curriculum", progress.batch))
             monotonous = round(MONOTONOUS * batch_size) if settles else 0
-            digits = draw_for(encoding)(batch_size, progress.next_length(longest), rng, False, monotonous)
+            digits = draw(batch_size, progress.next_length(longest), rng, False, monotonous)
             digits = digits[distributed.RANK :: args.processes].to(device)  # of the monotonous ones each gets its part
 
             inputs, targets = digits[:, :-1], digits[:, -1].long()

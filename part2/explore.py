@@ -27,8 +27,7 @@ import torch
 from torch import nn
 
 from common import cli
-from common.files import write_whole
-from common.pages import build, encode
+from common.pages import build, encode, finish
 from common.runs import Run
 from part2.classifier import Classifier, load_classifier
 from part2.generators import find_generator
@@ -83,12 +82,9 @@ def explore(args: argparse.Namespace) -> Path:
     page = build_page(generator, classifier, ends)
 
     run = Run.create(args, "part2/explore.py", f"part2/explore-seed{args.seed}")
-    path = run.folder / "explore.html"
-    write_whole(path, page)
-    run.finish({"generator": str(source), "ends": {digit: len(points) for digit, points in ends.items()}})
     if missing := set(range(10)) - set(digits):
         print(f"it draws none of the digits {', '.join(map(str, sorted(missing)))}; the page leaves them out")
-    print(f"page: {path} ({path.stat().st_size / 1e6:.1f} MB); open it in a browser: {path.resolve().as_uri()}")
+    finish(run, page, {"generator": str(source), "ends": {digit: len(points) for digit, points in ends.items()}})
     return run.folder
 
 

@@ -84,10 +84,8 @@ def train(args: argparse.Namespace) -> Path:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, total_steps=batches)
 
     run = Run.create(args, "part2/train_judges.py", f"part2/{args.judge}-seed{args.seed}")
-    means, table = (
-        RunningMeans(*task.logged, device=args.device),
-        Table(epoch="d", loss=".4f", accuracy=".4f", seconds=".1f"),
-    )
+    means = RunningMeans(*task.logged, device=args.device)
+    table = Table(epoch="d", loss=".4f", accuracy=".4f", seconds=".1f")
     print_line(f"{run.folder}")
     started = time.monotonic()
     with progress_bar(args.n_epochs, "epoch") as bar:
