@@ -20,7 +20,7 @@ from common.runs import OUTPUTS, PRETRAINED, ROOT
 from common.sweeps import PlannedRun, run_all
 from part1.memory import LENGTHS
 from part1.networks import export_network
-from part2.generators import export_generator
+from part2.generators import export_networks
 
 SHOWN = OUTPUTS / "report"
 RECORD = ("config.json", "metrics.jsonl", "result.json")  # of a run, without its checkpoint
@@ -89,15 +89,15 @@ def benchmark() -> None:
 
 def compare() -> None:
     """Part 2: recipes × seeds."""
-    base = "part2/compare.py"
-    call(base, "--recipes", "reference", "improved")
-    call(base, "--recipes", "reference_rmsprop", "--seeds", "0", "1")
+    base = ["part2/compare.py", "--eval_split", "test", "--data_size", "60000"]
+    call(*base, "--recipes", "improved", "--seeds", *"01234")
+    call(*base, "--recipes", "reference", "reference_rmsprop")
     brief = ["--n_epochs", "20", "--eval_interval", "5"]
-    call(base, *brief, "--out_dir", OUTPUTS / "part2" / "levers")
+    call(*base, *brief, "--out_dir", OUTPUTS / "part2" / "levers")
     soon = ["--recipes", "improved", "--n_epochs", "10", "--eval_interval", "1"]
-    call(base, *soon, "--out_dir", OUTPUTS / "part2" / "soon")
+    call(*base, *soon, "--out_dir", OUTPUTS / "part2" / "soon")
     bf16 = ["--recipes", "improved", *brief, "--precision", "bf16"]
-    call(base, *bf16, "--out_dir", OUTPUTS / "part2" / "bf16")
+    call(*base, *bf16, "--out_dir", OUTPUTS / "part2" / "bf16")
     for name in ("compare", "levers", "soon", "bf16"):
         folder = OUTPUTS / "part2" / name
         show(SHOWN / "part2" / name, (path for path in folder.iterdir() if path.suffix in (".csv", ".md", ".png")))
@@ -115,7 +115,7 @@ def pretrained() -> None:
     for name, run in (("lstm", lstm), ("generator", generator)):
         show(PRETRAINED / name, (run / "config.json", run / "result.json"))
     export_network(lstm, PRETRAINED / "lstm" / "checkpoint.pt")
-    export_generator(generator, PRETRAINED / "generator" / "checkpoint.pt")
+    export_networks(generator, PRETRAINED / "generator" / "checkpoint.pt")
 
 
 def generators() -> None:

@@ -38,9 +38,9 @@ def write_whole(path: Path | str, data: bytes | str) -> None:
 
 
 def write_csv(path: Path, rows: list[dict]) -> None:
-    """Write `rows`, alike in their keys, as a table with a header."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, rows[0].keys(), lineterminator="\n")
+    """Write `rows` as a table with a header: a column for each key of any row, empty where a row lacks it."""
+    buffer, columns = io.StringIO(), dict.fromkeys(key for row in rows for key in row)
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_whole(path, buffer.getvalue())

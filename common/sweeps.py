@@ -1,11 +1,13 @@
 """Many runs of the train scripts, each in a folder of its own, and what they have become."""
 
+import math
 import os
 import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from statistics import stdev
 from threading import Event
 from typing import NamedTuple
 
@@ -15,6 +17,8 @@ from common.cli import UserError
 from common.console import progress_bar
 from common.files import read_json
 from common.runs import ROOT
+
+T_975 = {3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}  # by number of runs
 
 
 class PlannedRun(NamedTuple):
@@ -104,3 +108,12 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> str:
     """A table as README and report show it."""
     lines = [header, ["---"] * len(header), *rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def interval(values: list[float]) -> float:
+    """Half the width of the 95 % interval of the mean over three runs or more, by Student's t; fewer: infinity.
+
+    t s / √n,    s: standard deviation (n − 1), t: 97.5 % point for n − 1 degrees of freedom; above 9, that for 9
+    """
+    n = len(values)
+    return T_975[min(n, 10)] * stdev(values) / math.sqrt(n) if n > 2 else math.inf

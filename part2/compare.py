@@ -31,16 +31,19 @@ from common import cli
 from common.figures import STYLES, bare_axes, log_ticks, new_figure, plain_axes, save_figure, save_picture, tile
 from common.files import write_csv, write_whole
 from common.runs import OUTPUTS, read_metrics
-from common.sweeps import FinishedRun, PlannedRun, finished_runs, markdown_table, run_all
-from part2.judge import SPLITS, Judge, real_baseline, real_images, sample
+from common.sweeps import FinishedRun, PlannedRun, finished_runs, interval, markdown_table, run_all
+from part2.judge import SPLITS, VALIDATION, Judge, in_floors, real_baseline, sample
 from part2.networks import load_generator
 from part2.recipes import RECIPES
 
 SHOWN = 16  # samples of each recipe, shared by its seeds
 REAL = "real training images"
+GOALS = (20, 10, 5, 3)  # Fréchet distances of the board
 COLUMNS = {
+    "floors": "distance ÷ floor",
+    "floors_autoencoder": "… by the autoencoder",
+    "smudged": "smudged",
     "frechet": "Fréchet",
-    "frechet_autoencoder": "Fréchet (autoencoder)",
     "precision": "precision",
     "recall": "recall",
     "density": "density",
@@ -73,78 +76,84 @@ def at_the_end(rows: list[dict]) -> dict[str, list[dict]]:
     return {name: [row for (recipe, _), row in last.items() if recipe == name] for name, _ in last}
 
 
-def seconds_until(rows: list[dict], frechet: float) -> list[float]:
-    """Of each seed, the seconds of training after which it first measured at most `frechet`; inf where it never did."""
-    by_seed = {}
-    for row in rows:
-        by_seed.setdefault(row["seed"], []).append(row["seconds"] if row["frechet"] <= frechet else float("inf"))
-    return [min(times) for times in by_seed.values()]
-
-
 def to_table(rows: list[dict], real: dict[str, float]) -> str:
     """Markdown: the last measurement, its mean over seeds and in brackets lowest and highest; last, real images.
 
-    The last column: seconds until the Fréchet distance is reached at which the reference recipe's best seed ends.
+    Distances are in floors, ± half their 95 % interval where there are three seeds or more.
     """
-    last = at_the_end(rows)
-    goal = min(row["frechet"] for row in last["reference"]) if "reference" in last else None
     lines = []
-    for recipe, ends in last.items():
-        times = seconds_until([row for row in rows if row["recipe"] == recipe], goal) if goal else []
-        seconds = f"{mean(times):,.0f}" if times and max(times) < float("inf") else ""
-        lines.append([recipe, str(len(ends)), str(ends[0]["epoch"]), *cells(ends), seconds])
-    lines.append([REAL, "", "", *cells([real]), ""])
-    header = ["recipe", "seeds", "epochs", *COLUMNS.values(), "a digit's share", "seconds to the reference's best"]
-    return markdown_table(header, lines)
+    for recipe, ends in at_the_end(rows).items():
+        lines.append(
+            [recipe, str(len(ends)), str(ends[0]["epoch"]), *cells([end | in_floors(end, real) for end in ends])]
+        )
+    lines.append([REAL, "", "", *cells([real | in_floors(real, real)])])
+    return markdown_table(["recipe", "seeds", "epochs", *COLUMNS.values(), "a digit's share"], lines)
 
 
 def cells(ends: list[dict]) -> list[str]:
     """A row of the table, from the last measurement of each seed."""
     texts = []
     for column in COLUMNS:
-        values = [row[column] for row in ends]
-        digits = 1 if column.startswith("frechet") and mean(values) >= 10 else 2
-        spread = f" ({min(values):.{digits}f}–{max(values):.{digits}f})" if len(values) > 1 else ""
-        texts.append(f"{mean(values):.{digits}f}{spread}")
-    shares = [row[f"share_{digit}"] for row in ends for digit in range(10)]
+        values = [end[column] for end in ends]
+        digits = 1 if mean(values) >= 10 else 3 if column == "smudged" else 2
+        around = f" ± {interval(values):.{digits}f}" if column.startswith("floors") and len(ends) > 2 else ""
+        lowest, highest = (f"{value:.{digits}f}" for value in (min(values), max(values)))
+        spread = f" ({lowest}–{highest})" if lowest != highest else ""
+        texts.append(f"{mean(values):.{digits}f}{around}{spread}")
+    shares = [end[f"share_{digit}"] for end in ends for digit in range(10)]
     return [*texts, f"{100 * min(shares):.1f}–{100 * max(shares):.1f} %"]
 
 
+def to_board(rows: list[dict]) -> str:
+    """Markdown: after how many epochs, and seconds of training, the Fréchet distance was first so small or smaller.
+
+    Means over the seeds; where not all of them came so far, how many did. Seconds mean something only if the machine
+    did nothing else meanwhile: --jobs 1.
+    """
+    lines = []
+    for recipe, ends in at_the_end(rows).items():
+        line = [recipe, str(len(ends))]
+        for goal in GOALS:
+            first = {row["seed"]: row for row in reversed(rows) if row["recipe"] == recipe and row["frechet"] <= goal}
+            epochs, seconds = (mean(row[key] for row in first.values()) if first else 0 for key in ("epoch", "seconds"))
+            missing = "" if len(first) == len(ends) else f" ({len(first)} of {len(ends)})"
+            line.append(f"{seconds:,.0f} s, {epochs:.0f} epochs{missing}" if first else "never")
+        lines.append(line)
+    return markdown_table(["recipe", "seeds", *(f"to {goal}" for goal in GOALS)], lines)
+
+
 def draw_quality(rows: list[dict], real: dict[str, float], path: Path) -> None:
-    """The Fréchet distance over epochs and over time, a line for each run, and at the end."""
-    figure = new_figure(10, 4)
-    over_epochs, over_time, end = figure.subplots(1, 3, width_ratios=(1, 1, 1.1))
+    """Distance ÷ floor over epochs, a line for each run, and at the end."""
+    figure = new_figure(9, max(3.4, 1.6 + 0.24 * len(at_the_end(rows))))
+    over_epochs, end = figure.subplots(1, 2, width_ratios=(1, 1.1))
     last, lines = at_the_end(rows), {}
-    for recipe, ends in last.items():
+    for place, (recipe, ends) in enumerate(last.items()):
         is_family = recipe == family(recipe)
-        style = STYLE_OF[recipe] | ({"linewidth": 1.4} if is_family else {"linewidth": 0.5, "alpha": 0.6})
+        style = STYLE_OF[recipe] | ({"linewidth": 1.6} if is_family else {"linewidth": 0.6, "alpha": 0.6})
         label = recipe if is_family else f"{family(recipe)}, one thing changed"
         for seed in (row["seed"] for row in ends):
             run = [row for row in rows if (row["recipe"], row["seed"]) == (recipe, seed)]
-            y = [row["frechet"] for row in run]
-            (lines[label],) = over_epochs.plot([row["epoch"] for row in run], y, **style)
-            over_time.plot([row["seconds"] / 60 for row in run], y, **style)
-    for axes, label in ((over_epochs, "epoch"), (over_time, "minutes of training")):
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlabel(label)
-        axes.set_ylabel("Fréchet distance")
-        axes.axhline(real["frechet"], color="0.3", linewidth=0.8)
-        place = {"xytext": (0, 3), "xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-        axes.annotate("real images", (0.02, real["frechet"]), fontsize=8, **place)
-    for place, (recipe, ends) in enumerate(last.items()):
-        distances = [row["frechet"] for row in ends]
-        end.scatter(distances, [place] * len(ends), s=14, color=STYLE_OF[recipe]["color"], alpha=0.7, zorder=3)
+            floors = [row["frechet"] / real["frechet"] for row in run]
+            (lines[label],) = over_epochs.plot([row["epoch"] for row in run], floors, **style)
+        floors = [row["frechet"] / real["frechet"] for row in ends]
+        end.scatter(floors, [place] * len(ends), s=16, color=STYLE_OF[recipe]["color"], alpha=0.7, zorder=3)
+    over_epochs.set_xscale("log")
+    over_epochs.set_yscale("log")
+    over_epochs.set_xlabel("epoch")
+    over_epochs.set_ylabel("distance ÷ floor")
+    over_epochs.axhline(1, color="0.3", linewidth=0.8)
+    place = {"xytext": (0, 3), "xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+    over_epochs.annotate("real images", (0.02, 1), fontsize=8, **place)
     end.set_yticks(range(len(last)), [name.replace("_", " ") for name in last], fontsize=8)
     end.invert_yaxis()
-    end.set_xlabel(f"Fréchet distance after {max(row['epoch'] for row in rows)} epochs")
-    end.axvline(real["frechet"], color="0.3", linewidth=0.8)
+    end.set_xscale("log")
+    end.set_xlabel(f"distance ÷ floor after {max(row['epoch'] for row in rows)} epochs")
+    end.axvline(1, color="0.3", linewidth=0.8)
     end.tick_params(axis="x", labelsize=8)
     figure.legend(lines.values(), lines.keys(), loc="outside upper left", ncols=4, frameon=False, fontsize=8)
-    end.set_xscale("log")
-    for axis in (over_epochs.xaxis, over_epochs.yaxis, over_time.xaxis, over_time.yaxis, end.xaxis):
+    for axis in (over_epochs.xaxis, over_epochs.yaxis, end.xaxis):
         log_ticks(axis)
-    for axes in (over_epochs, over_time, end):
+    for axes in (over_epochs, end):
         plain_axes(axes)
     save_figure(figure, path)
 
@@ -190,10 +199,11 @@ def compare(args: argparse.Namespace) -> None:
     run_all(args.out_dir, plan, args.jobs, alike)
     runs = finished_runs(args.out_dir, list(RECIPES))
     rows = [row for run in runs for row in collect(run)]
-    real = real_baseline(Judge(args.eval_split, torch.device("cpu")), real_images(args.eval_split)[1], seed=0)
+    real = real_baseline(Judge(args.eval_split, torch.device("cpu")), seed=0)
     table = to_table(rows, real)
-    write_csv(args.out_dir / "compare.csv", [*rows, dict.fromkeys(rows[0], "") | {"recipe": REAL} | real])
+    write_csv(args.out_dir / "compare.csv", [*rows, {"recipe": REAL} | real])
     write_whole(args.out_dir / "table.md", table)
+    write_whole(args.out_dir / "board.md", to_board(rows))
     draw_quality(rows, real, args.out_dir / "compare.png")
     draw_samples(runs, args.out_dir / "samples.png")
     print(f"{table}\npictures: {args.out_dir / 'compare.png'} and samples.png")
@@ -206,8 +216,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--seeds", nargs="+", type=cli.seed, default=[0, 1, 2], help="seeds, a run each")
     add("--n_epochs", type=cli.int_between(1), default=200, help="epochs of each run")
     add("--eval_interval", type=cli.int_between(1), default=10, help="epochs between two measurements of quality")
-    add("--eval_split", choices=SPLITS, default="test", help="real images to compare with; validation: to choose by")
-    add("--data_size", type=cli.int_between(64, 60_000), default=60_000, help="training images, the first ones")
+    add(
+        "--eval_split",
+        choices=SPLITS,
+        default="validation",
+        help="real images to compare with; choose by validation alone",
+    )
+    add(
+        "--data_size",
+        type=cli.int_between(64, 60_000),
+        default=60_000 - VALIDATION,
+        help="training images, the first ones",
+    )
     add("--precision", choices=cli.PRECISIONS, default="float32", help="of the networks' matrix products")
     add("--jobs", type=cli.int_between(1, 1024), default=1, help="runs at once")
     add("--out_dir", type=Path, default=OUTPUTS / "part2" / "compare", help="where runs and results lie")

@@ -1,9 +1,12 @@
 """How good and how varied are a generator's digits? 10,000 of them beside MNIST's, in numbers.
 
     python part2/evaluate.py --run outputs/part2/MY-RUN
+    python part2/evaluate.py --run outputs/part2/MY-RUN --reject jacobian        without those between two digits
+    python part2/evaluate.py --images my_digits.npy                              digits from any other program
 
-Without --run: the newest finished run of train_gan.py under outputs/, else the pretrained generator. Beside
-every figure stands the same one for 10,000 real training images: what a perfect generator would get. Writes a folder
+Without --run: the newest finished run of train_gan.py under outputs/, else the pretrained generator. Beside every
+figure stands the same one for as many real training images: what a perfect generator would get. First comes the
+distance ÷ floor: the Fréchet distance, in units of that of real images. Writes a folder
 outputs/part2/evaluate-seedN-TIME with result.json and neighbours.png (some digits, and under each the training images
 nearest to it).
 
@@ -20,15 +23,35 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from common import cli
+from common import cli, seeds
 from common.figures import bare_axes, new_figure, save_figure, tile
 from common.runs import Run
 from part2.generators import find_generator
-from part2.judge import SAMPLES, SPLITS, Judge, memorised, real_baseline, real_images, sample
+from part2.images import load_images
+from part2.judge import (
+    BIRTHDAY_SAMPLES,
+    SAMPLES,
+    SPLITS,
+    BirthdayTest,
+    Judge,
+    draw_training,
+    in_floors,
+    memorised,
+    real_baseline,
+    sample,
+)
 from part2.measures import nearest
 from part2.networks import load_generator
+from part2.rejection import SCORES, load_rejection
 
 SHOWN = 12  # digits in neighbours.png
+LABELS = {
+    "floors": "distance ÷ floor",
+    "floors_autoencoder": "… by the autoencoder",
+    "pairs": "pairs that are alike",
+    "distinct": "distinct digits",
+    "party": "so two alike among",
+}
 
 
 def draw_neighbours(images: torch.Tensor, training: torch.Tensor, path: Path) -> None:
@@ -44,37 +67,64 @@ def draw_neighbours(images: torch.Tensor, training: torch.Tensor, path: Path) ->
     save_figure(figure, path)
 
 
-def evaluate(args: argparse.Namespace) -> Path:
-    """Measure one generator; returns the folder."""
+def find_images(args: argparse.Namespace) -> tuple[str, torch.Tensor, torch.Tensor]:
+    """Where the images come from, those to judge, and more of them for the birthday test."""
+    if args.images:
+        images = load_images(args.images).to(args.device)
+        images = images[torch.randperm(len(images), generator=seeds.generator(args.seed, "order"))]
+        return str(args.images), images[:SAMPLES], images[:BIRTHDAY_SAMPLES]
     source = find_generator(args.run)
     generator = load_generator(source).to(args.device)
+    rejection = load_rejection(source, generator, args.reject, args.reject_share)
+    return str(source), *(sample(generator, args.seed, n, rejection) for n in (SAMPLES, BIRTHDAY_SAMPLES))
+
+
+def evaluate(args: argparse.Namespace) -> Path:
+    """Measure one generator, or the images of a file or a folder; returns the run's folder."""
+    source, images, many = find_images(args)
     judge = Judge(args.split, args.device)
     run = Run.create(args, "part2/evaluate.py", f"part2/evaluate-seed{args.seed}")
-    images = sample(generator, args.seed, SAMPLES)
-    real, training = real_images(args.split)
-    real, training = real.to(args.device), training.to(args.device)
-    print(f"{SAMPLES:,} of its images beside MNIST's {len(real):,} {args.split} images")
-    figures, of_real = judge(images), real_baseline(judge, training, args.seed)
-    print(f"{'':24} {'generated':>10} {'real, from training':>20}")
-    for name, value in figures.items():
-        print(f"{name:24} {value:10.3f} {of_real[name]:20.3f}")
-    near = memorised(images, real, training)
-    print(f"{'':24} {'generated':>10} {f'real, from {args.split}':>20}")
-    print(f"{'nearest training image':24} {near['distance']:10.3f} {near['distance_real']:20.3f}")
-    print(f"{'too near to one':24} {near['too_near']:10.3f} {0.01:20.3f}")
-    draw_neighbours(images[:SHOWN], training, run.folder / "neighbours.png")
-    run.finish({"generator": str(source), "generated": figures, "real": of_real, "memorised": near})
+    print(f"{len(images):,} images beside MNIST's {len(judge.real):,} {args.split} images")
+    figures, of_real = judge(images), real_baseline(judge, args.seed, len(images))
+    floors, birthday = in_floors(figures, of_real), BirthdayTest(judge)
+    alike, alike_real = birthday(many), birthday(draw_training(judge, args.seed, len(many)))
+    near = memorised(images, judge.real.to(args.device), judge.training.to(args.device))
+
+    print_row("", "judged", "real, from training")
+    for name, value in (floors | figures).items():
+        print_row(name, value, of_real.get(name, 1.0))
+    for name, value in alike.items():
+        print_row(name, value, alike_real[name])
+    print_row("", "judged", f"real, from {args.split}")
+    print_row("nearest training image", near["distance"], near["distance_real"])
+    print_row("too near to one", near["too_near"], 0.01)
+    draw_neighbours(images[:SHOWN], judge.training, run.folder / "neighbours.png")
+    result = {"source": source, "generated": floors | figures, "real": of_real, "memorised": near}
+    run.finish(result | {"birthday": alike, "birthday_real": alike_real})
     print(f"picture: {run.folder / 'neighbours.png'}")
     return run.folder
+
+
+def print_row(name: str, *values: str | float | None) -> None:
+    """A row of the table: what was measured, of the images, of real ones."""
+    texts = []
+    for value in values:
+        is_count = isinstance(value, int) or (isinstance(value, float) and value >= 1000)
+        texts.append(f"{value:,.0f}" if is_count else f"{value:.3f}" if isinstance(value, float) else value or "none")
+    print(f"{LABELS.get(name, name):24} {texts[0]:>10} {texts[1]:>20}")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
-    add("--run", type=Path, help=cli.RUN)
+    cli.add_generator_flags(parser, SCORES)
+    add("--images", type=Path, help="judge these instead: a folder of 28 × 28 pictures, or an array in a .npy file")
     add("--split", choices=SPLITS, default="test", help="real images to compare with; validation: to choose settings")
     cli.add_shared_flags(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.images and (args.run or args.reject):
+        parser.error("argument --images: comes without --run and --reject, which are about a generator")
+    return args
 
 
 def main() -> None:

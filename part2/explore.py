@@ -32,6 +32,7 @@ from common.runs import Run
 from part2.classifier import Classifier, load_classifier
 from part2.generators import find_generator
 from part2.networks import Generator, load_generator
+from part2.rejection import SCORES, load_rejection
 from part2.walks import draw_and_read, find_ends
 
 ENDS = 8  # latent points of a digit, at most
@@ -70,8 +71,9 @@ def explore(args: argparse.Namespace) -> Path:
     """Write the page of one generator; returns the folder."""
     source = find_generator(args.run)
     generator = load_generator(source).to(args.device)
+    rejection = load_rejection(source, generator, args.reject, args.reject_share)
     classifier = load_classifier().to(args.device)
-    z, probability = draw_and_read(generator, classifier, args.seed)
+    z, probability = draw_and_read(generator, classifier, args.seed, rejection)
     digits = probability.argmax(1).unique().tolist()
     if len(digits) < 2:
         raise cli.UserError(
@@ -90,7 +92,7 @@ def explore(args: argparse.Namespace) -> Path:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
-    parser.add_argument("--run", type=Path, help=cli.RUN)
+    cli.add_generator_flags(parser, SCORES)
     cli.add_shared_flags(parser)
     return parser.parse_args(argv)
 

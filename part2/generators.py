@@ -13,8 +13,9 @@ def find_generator(named: Path | None) -> Path:
     return find_run(named, ["part2/train_gan.py"], PRETRAINED / "generator")
 
 
-def export_generator(source: Path, target: Path) -> None:
-    """Write the generator to sample from, alone, to `target`: a few megabytes to share instead of a whole training."""
+def export_networks(source: Path, target: Path) -> None:
+    """Write the generator to sample from and the discriminator, alone, to `target`: a few megabytes to share instead
+    of a whole training."""
     content = checkpoint.load(source, KIND)
-    description = {key: content[key] for key in ("latent_dim", "width", "recipe")}
-    checkpoint.save(target, KIND, {**description, "generator": load_generator(source).state_dict()})
+    kept = {key: content[key] for key in ("latent_dim", "width", "recipe", "discriminator")}
+    checkpoint.save(target, KIND, {**kept, "generator": load_generator(source).state_dict()})

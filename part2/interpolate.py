@@ -24,6 +24,7 @@ from common.runs import Run
 from part2.classifier import CONFIDENT, load_classifier
 from part2.generators import find_generator
 from part2.networks import load_generator
+from part2.rejection import SCORES, load_rejection
 from part2.walks import PATHS, draw_and_read, find_ends, path_through, read_middles
 
 MOST_IMAGES = 200  # of a walk, side by side in its picture
@@ -65,10 +66,11 @@ def interpolate(args: argparse.Namespace) -> Path:
     """Draw every walk asked for; returns the folder."""
     source = find_generator(args.run)
     generator = load_generator(source).to(args.device)
+    rejection = load_rejection(source, generator, args.reject, args.reject_share)
     classifier = load_classifier().to(args.device)
     walks = [args.digits] if args.digits else [[3, 4], [9, 3, 2]]
 
-    z, probability = draw_and_read(generator, classifier, args.seed)
+    z, probability = draw_and_read(generator, classifier, args.seed, rejection)
     ends = find_ends(z, probability, [digit for walk in walks for digit in walk])
     shares = (probability.argmax(1).bincount(minlength=10) / len(z)).tolist()
     confident = (probability.amax(1) >= CONFIDENT).float().mean().item()
@@ -114,7 +116,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--steps", type=cli.int_between(2, 1000), default=11, help="images from one digit to the next, both included")
     add("--mode", choices=PATHS, default="linear", help="straight line, or arc at constant distance from the origin")
     add("--walks", type=cli.int_between(1, 100_000), default=1000, help="walks over which the middles are counted")
-    add("--run", type=Path, help=cli.RUN)
+    cli.add_generator_flags(parser, SCORES)
     cli.add_shared_flags(parser)
     args = parser.parse_args(argv)
     if args.digits and not 2 <= len(args.digits) <= 20:

@@ -1,6 +1,7 @@
 """Images judged beside real ones, in numbers: which real ones, as which networks see them, whether they are copies."""
 
 import hashlib
+import math
 from functools import cached_property
 
 import torch
@@ -10,11 +11,13 @@ from common.cli import UserError
 from common.runs import PRETRAINED
 from part2.autoencoder import load_autoencoder
 from part2.classifier import CONFIDENT, load_classifier
-from part2.measures import frechet, nearest, neighbourhood, radii, score
+from part2.measures import frechet, nearest, neighbourhood, pairs_within, radii, score
 from part2.mnist import load_mnist
 from part2.networks import Generator
+from part2.rejection import Rejection, draw_latents
 
 SAMPLES = 10_000
+BIRTHDAY_SAMPLES = 20_000  # of the birthday test: pairs that are alike are rare
 SPLITS = ("test", "validation")
 VALIDATION = 10_000  # training images, the last ones
 # SHA-256 of the networks that look at the images; with others, figures would be others too.
@@ -36,9 +39,10 @@ class Judge:
     """Compares images with the 10,000 real ones of a split. Calls: images (n, 1, 28, 28) → figures by name.
 
     frechet, precision, recall, density, coverage    as the classifier sees them; with _autoencoder, as that does
-    score           the classifier's, 1 to 10
-    confident       share that the classifier reads with a confidence of 95 % or more
-    share_0 … _9    share that it reads as that digit
+    score               the classifier's, 1 to 10
+    smudged             share that the classifier does not read with a confidence of 95 % or more
+    share_0 … _9        share that it reads as that digit
+    smudged_0 … _9      of those, the share that is smudged; 0 where there are none
     """
 
     def __init__(self, split: str, device: torch.device):
@@ -51,7 +55,7 @@ class Judge:
         self.classifier = load_classifier().to(device)
         self.extractors = {"": self.classifier.features, "_autoencoder": load_autoencoder().to(device).features}
         self.device = device
-        self.real, _ = real_images(split)
+        self.real, self.training = real_images(split)
 
     @cached_property
     def real_features(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
@@ -73,26 +77,41 @@ class Judge:
             figures |= {name + suffix: value for name, value in found.items()}
         probability = self.classifier.read(images.to(self.device))
         figures["score"] = score(probability)
-        figures["confident"] = (probability.amax(1) >= CONFIDENT).double().mean().item()
-        shares = probability.argmax(1).bincount(minlength=10) / len(images)
-        return figures | {f"share_{digit}": share for digit, share in enumerate(shares.tolist())}
+        smudged, digits = probability.amax(1) < CONFIDENT, probability.argmax(1)
+        figures["smudged"] = smudged.double().mean().item()
+        counts, of_those = digits.bincount(minlength=10), digits[smudged].bincount(minlength=10)
+        figures |= {f"share_{digit}": share for digit, share in enumerate((counts / len(images)).tolist())}
+        shares = of_those / counts.clamp_min(1)
+        return figures | {f"smudged_{digit}": share for digit, share in enumerate(shares.tolist())}
 
 
 @torch.no_grad()
-def sample(generator: Generator, seed: int, n: int) -> torch.Tensor:
+def sample(generator: Generator, seed: int, n: int, rejection: Rejection | None = None) -> torch.Tensor:
     """n images (n, 1, 28, 28) of a generator in eval mode, from a noise stream of their own."""
-    device = next(generator.parameters()).device
-    z = torch.randn(n, generator.latent_dim, generator=seeds.generator(seed, "evaluate")).to(device)
+    z = draw_latents(generator, n, seeds.generator(seed, "evaluate"), rejection)
     return torch.cat([generator(part) for part in z.split(1000)])
 
 
-def real_baseline(judge: Judge, training: torch.Tensor, seed: int) -> dict[str, float]:
-    """The figures of as many training images (n, 1, 28, 28): what a perfect generator would get.
+def real_baseline(judge: Judge, seed: int, n: int = SAMPLES) -> dict[str, float]:
+    """The figures of n real training images: what a perfect generator would get. Its distances are the floor.
 
     Drawn at random: MNIST's order alternates between writers, so that every sixth image is another distribution.
     """
-    drawn = torch.randperm(len(training), generator=seeds.generator(seed, "real"))[:SAMPLES]
-    return judge(training[drawn.to(training.device)])
+    return judge(draw_training(judge, seed, n))
+
+
+def draw_training(judge: Judge, seed: int, n: int) -> torch.Tensor:
+    """n of the training images that the judge does not compare with, at random, (n, 1, 28, 28)."""
+    return judge.training[torch.randperm(len(judge.training), generator=seeds.generator(seed, "real"))[:n]]
+
+
+def in_floors(figures: dict[str, float], real: dict[str, float]) -> dict[str, float]:
+    """Distance ÷ floor, by the classifier and by the autoencoder: `floors` and `floors_autoencoder`.
+
+    1 is what as many real images get. So it means the same whichever network looks and however many images there are.
+    """
+    distances = [name for name in figures if name.startswith("frechet")]
+    return {name.replace("frechet", "floors"): figures[name] / real[name] for name in distances}
 
 
 def memorised(images: torch.Tensor, real: torch.Tensor, training: torch.Tensor) -> dict[str, float]:
@@ -105,3 +124,30 @@ def memorised(images: torch.Tensor, real: torch.Tensor, training: torch.Tensor) 
     distance, to_real = (nearest(points, training)[0].squeeze(1) for points in (images, real))
     too_near = (distance < to_real.quantile(0.01)).double().mean().item()
     return {"distance": distance.median().item(), "distance_real": to_real.median().item(), "too_near": too_near}
+
+
+class BirthdayTest:
+    """How many distinct digits does a generator hold? (Arora & Zhang 2017) Calls: images (n, 1, 28, 28) → figures.
+
+    Two images are alike if they are read as the same digit and are nearer to one another, in pixels, than 99 % of the
+    judge's real images of that digit are to the nearest of n training images. With p the share of pairs that are alike:
+
+        pairs       how many are alike: the fewer, the less certain are
+        distinct    1 / p, the number of equally frequent images that would give such a p; None where no pair is alike
+        party       √(2 ln 2 · distinct), the number of images among which two are alike with a probability of one half
+    """
+
+    def __init__(self, judge: Judge):
+        self.read = lambda images: judge.classifier.read(images.to(judge.device)).argmax(1)
+        training = draw_training(judge, 0, BIRTHDAY_SAMPLES).to(judge.device)
+        self.distances, real = {}, judge.real.to(judge.device)
+        of_real, of_training = self.read(real), self.read(training)
+        for digit in range(10):
+            distance, _ = nearest(real[of_real == digit], training[of_training == digit])
+            self.distances[digit] = distance.quantile(0.01).item()
+
+    def __call__(self, images: torch.Tensor) -> dict[str, float | None]:
+        digits = self.read(images)
+        alike = sum(pairs_within(images[digits == digit], self.distances[digit]) for digit in range(10))
+        distinct = math.comb(len(images), 2) / alike if alike else None
+        return {"pairs": alike, "distinct": distinct, "party": distinct and math.sqrt(2 * math.log(2) * distinct)}

@@ -88,3 +88,10 @@ def nearest(points: torch.Tensor, others: torch.Tensor, n: int = 1) -> tuple[tor
     others = others.flatten(1)
     found = [torch.cdist(part, others).topk(n, largest=False) for part in points.flatten(1).split(500)]
     return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
+
+
+def pairs_within(points: torch.Tensor, distance: float) -> int:
+    """How many pairs of the points (n, …) are nearer to one another than the distance, each pair counted once."""
+    points = points.flatten(1)
+    near = sum((torch.cdist(part, points) < distance).sum().item() for part in points.split(500))
+    return (near - len(points)) // 2  # each is near itself

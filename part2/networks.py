@@ -9,6 +9,7 @@ from torch.optim.swa_utils import update_bn
 
 from common import checkpoint, seeds
 from common.checks import check_input
+from common.cli import UserError
 from common.products import Linear
 
 KIND = "GAN"  # of a checkpoint
@@ -95,3 +96,16 @@ def load_generator(path: Path | str) -> Generator:
     generator = Generator(content["latent_dim"], content["width"])
     generator.load_state_dict(content.get("average") or content["generator"])
     return measure_statistics(generator) if content.get("average") else generator.eval()
+
+
+def load_discriminator(path: Path | str) -> Discriminator:
+    """The discriminator that a GAN's checkpoint holds, in eval mode; `path` is the file or its run's folder.
+
+    UserError if there is none. It played against the last weights of the generator, not against their average.
+    """
+    content = checkpoint.load(path, KIND)
+    if "discriminator" not in content:
+        raise UserError(f"{path}: holds a generator alone, no discriminator")
+    discriminator = Discriminator(content["width"])
+    discriminator.load_state_dict(content["discriminator"])
+    return discriminator.eval()

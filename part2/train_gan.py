@@ -29,7 +29,7 @@ from common.means import RunningMeans
 from common.resume import open_run, parse_or_resume
 from common.runs import Run, read_metrics
 from common.saving import Saver
-from part2.judge import SAMPLES, SPLITS, VALIDATION, Judge, sample
+from part2.judge import SAMPLES, SPLITS, VALIDATION, Judge, in_floors, real_baseline, sample
 from part2.mnist import load_mnist
 from part2.networks import KIND, Discriminator, Generator
 from part2.recipes import RECIPES, Game, train_step
@@ -74,13 +74,14 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16")
     grid_z = torch.randn(GRID**2, args.latent_dim, generator=seeds.generator(args.seed, "grid")).to(device)
     judge = Judge(args.eval_split, device) if args.eval_interval and distributed.IS_MAIN else None
+    floor = real_baseline(judge, seed=0) if judge else {}
 
     progress, means = Progress(), RunningMeans(*MEANS, device=device)
     run = open_run(args, SCRIPT, f"part2/{args.recipe}-seed{args.seed}", KIND)
     description = {"latent_dim": args.latent_dim, "width": recipe.width, "recipe": asdict(recipe)}
     learners = {**game.learners(), "means": means}
     saver = Saver(run, args.checkpoint_interval, description, learners, progress)
-    table = Table(epoch="d", batch="d", **dict.fromkeys(MEANS, ".3f"), seconds=".1f", frechet=".2f")
+    table = Table(epoch="d", batch="d", **dict.fromkeys(MEANS, ".3f"), seconds=".1f", floors=".2f")
     order = batches(len(images), batch_size, args.seed, progress.batch, device)
     with saver, progress_bar(last_batch, "batch", done=progress.batch) as bar:
         while True:
@@ -91,6 +92,7 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
                 if judge and rest == 0 and epoch % args.eval_interval == 0:
                     with saver.off_the_clock():
                         quality = judge(sample(game.sampler(), args.seed, SAMPLES))
+                        quality |= in_floors(quality, floor)
                 row = {"epoch": epoch if rest == 0 else epoch + 1, "batch": progress.batch, **means.take()}
                 row |= {"seconds": saver.seconds(), **quality}
                 run.log(row, progress.batch)
@@ -189,7 +191,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--log_interval", type=cli.int_between(1), default=100, help="batches between two rows of metrics")
     add("--data_size", type=cli.int_between(2, 60_000), default=60_000, help="training images, the first ones")
     add("--eval_interval", type=cli.int_between(0), default=0, help="epochs between two measurements; 0: never")
-    add("--eval_split", choices=SPLITS, default="test", help="real images to compare with then")
+    add("--eval_split", choices=SPLITS, default="validation", help="real images to compare with then")
     add("--precision", choices=cli.PRECISIONS, default="float32", help="of the networks' matrix products")
     cli.add_shared_flags(parser)
     cli.add_training_flags(parser)
@@ -199,7 +201,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     if args.batch_size * args.processes > args.data_size:
         parser.error(f"argument --batch_size: {args.batch_size} is more than a process's share of the training images")
     if args.eval_interval and args.eval_split == "validation" and args.data_size > 60_000 - VALIDATION:
-        parser.error(f"--eval_split validation: those images must not be trained on; --data_size {60_000 - VALIDATION}")
+        part = f"--data_size {60_000 - VALIDATION}"
+        parser.error(f"--eval_split validation: those images must not be trained on: {part}, or --eval_split test")
     return args
 
 

@@ -9,15 +9,17 @@ from common import seeds
 from common.cli import UserError
 from part2.classifier import CONFIDENT, Classifier
 from part2.networks import Generator
+from part2.rejection import Rejection, draw_latents
 
 DRAWS = 20_000  # latent points among which ends are looked for
 
 
 @torch.no_grad()
-def draw_and_read(generator: Generator, classifier: Classifier, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+def draw_and_read(
+    generator: Generator, classifier: Classifier, seed: int, rejection: Rejection | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Latent points z (DRAWS, latent_dim), and the probability of each digit in their images (DRAWS, 10)."""
-    device = next(generator.parameters()).device
-    z = torch.randn(DRAWS, generator.latent_dim, generator=seeds.generator(seed, "ends")).to(device)
+    z = draw_latents(generator, DRAWS, seeds.generator(seed, "ends"), rejection)
     return z, torch.cat([classifier.read(generator(part)) for part in z.split(1000)])
 
 

@@ -14,7 +14,7 @@ def test_every_step_calls_scripts_with_flags_that_they_take(step, monkeypatch, o
     monkeypatch.setattr(make_report, "OUTPUTS", outputs)
     monkeypatch.setattr(make_report, "SHOWN", outputs / "report")
     monkeypatch.setattr(make_report, "show", lambda folder, files: None)
-    for export in ("export_network", "export_generator"):
+    for export in ("export_network", "export_networks"):
         monkeypatch.setattr(make_report, export, lambda *paths: None)
 
     def call(script: str, *flags) -> None:

@@ -1,10 +1,12 @@
 """Many runs: which are started and how, what is left when one fails or the sweep is stopped."""
 
+import math
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from statistics import stdev
 from types import SimpleNamespace
 
 import filelock
@@ -13,7 +15,7 @@ import pytest
 from common import sweeps
 from common.cli import UserError
 from common.files import write_json
-from common.sweeps import PlannedRun, finished_runs, run_all
+from common.sweeps import PlannedRun, finished_runs, interval, run_all
 from tests.conftest import ROOT
 from tests.faults import wait_until
 
@@ -121,3 +123,10 @@ def test_finished_runs_are_listed_in_the_order_of_the_names_then_by_length_and_s
     leave_run(tmp_path / "runs" / "lstm-T5-seed9", finished=False, input_length=5, seed=9)
     names = [run.folder.name for run in finished_runs(tmp_path, ["rnn", "lstm"])]
     assert names == ["rnn-T5-seed0", "lstm-T5-seed0", "lstm-T5-seed1", "lstm-T10-seed0"]
+
+
+def test_the_interval_by_hand():
+    """1, 2, 6: mean 3, s = √7, t = 4.303 with 2 degrees of freedom. Of two, an interval would say nothing."""
+    assert interval([1, 2, 6]) == pytest.approx(4.303 * math.sqrt(7 / 3))
+    assert interval([4, 4, 4, 4, 4]) == 0 and interval([1, 2]) == math.inf
+    assert interval(list(range(20))) == pytest.approx(2.262 * stdev(range(20)) / math.sqrt(20))

@@ -23,6 +23,8 @@ def few(monkeypatch, mnist) -> dict[str, Digits]:
     monkeypatch.setattr(part2.judge, "VALIDATION", 200)
     for module in (part2.judge, part2.evaluate, part2.train_gan):
         monkeypatch.setattr(module, "SAMPLES", 200)
+    for module in (part2.judge, part2.evaluate):
+        monkeypatch.setattr(module, "BIRTHDAY_SAMPLES", 400)
     return parts
 
 

@@ -1,7 +1,6 @@
 """compare.py: which runs it asks for, what it makes of finished ones, and the published tables."""
 
 import csv
-import math
 import shutil
 
 import numpy as np
@@ -16,7 +15,7 @@ from common.figures import tile
 from common.files import read_json
 from common.runs import PRETRAINED, ROOT
 from common.sweeps import FinishedRun, finished_runs
-from part2.compare import collect, compare, draw_quality, draw_samples, parse_args, seconds_until, to_table
+from part2.compare import collect, compare, draw_quality, draw_samples, parse_args, to_board, to_table
 from part2.judge import sample
 from part2.networks import load_generator
 from part2.recipes import RECIPES
@@ -57,9 +56,10 @@ def test_flags_reach_the_runs_that_are_asked_for_and_the_judge(tmp_path, monkeyp
         assert given.items() >= {**alike, "recipe": recipe, "seed": seed}.items()
         assert run.name == f"{recipe}-seed{seed}"
     recorded = read_json(PUBLISHED / "compare" / "runs" / "improved-seed0" / "config.json")["arguments"]
-    assert vars(parse_args([])).items() >= {name: recorded[name] for name in alike}.items()  # the defaults
-    ((judge, training, seed),) = judged
-    assert (judge, len(training), seed) == (("validation", torch.device("cpu")), 400, 0)  # of few's 600, less 200
+    as_published = parse_args(["--eval_split", "test", "--data_size", "60000"])
+    assert vars(as_published).items() >= {name: recorded[name] for name in alike}.items()
+    assert (parse_args([]).eval_split, parse_args([]).data_size) == ("validation", 50_000)
+    assert judged == [(("validation", torch.device("cpu")), 0)]
 
 
 def test_the_published_runs_can_be_set_beside_ones_own(tmp_path, monkeypatch, few):
@@ -68,17 +68,17 @@ def test_the_published_runs_can_be_set_beside_ones_own(tmp_path, monkeypatch, fe
     rows, real = published("soon")
     monkeypatch.setattr(common.sweeps.subprocess, "Popen", None)  # nothing may be started
     monkeypatch.setattr(part2.compare, "real_baseline", lambda *_, **__: real)
-    compare(
-        parse_args([*["--recipes", "improved", "--n_epochs", "10", "--eval_interval", "1", "--out_dir"], str(tmp_path)])
-    )
+    flags = ["--recipes", "improved", "--n_epochs", "10", "--eval_interval", "1", "--out_dir", str(tmp_path)]
+    compare(parse_args([*flags, "--eval_split", "test", "--data_size", "60000"]))
     assert (tmp_path / "compare.csv").read_text() == (PUBLISHED / "soon" / "compare.csv").read_text()
     assert (tmp_path / "table.md").read_text() == to_table(rows, real)
+    assert (tmp_path / "board.md").read_text() == to_board(rows)
     assert all(Image.open(tmp_path / name).width > 1000 for name in ("compare.png", "samples.png"))
 
 
 def row(recipe: str, seed: int, epoch: int, frechet: float) -> dict:
     """A measurement; an epoch takes ten seconds."""
-    figures = {"frechet": frechet, "frechet_autoencoder": frechet / 10, "score": 5.0}
+    figures = {"frechet": frechet, "frechet_autoencoder": frechet / 10, "score": 5.0, "smudged": 0.1}
     figures |= dict.fromkeys(("precision", "recall", "density", "coverage"), 0.5)
     figures |= {f"share_{digit}": 0.055 + digit / 100 for digit in range(10)}
     return {"recipe": recipe, "seed": seed, "epoch": epoch, "seconds": 10.0 * epoch, **figures}
@@ -90,27 +90,38 @@ IMPROVED = [row("improved", 0, 2, 50), row("improved", 0, 4, 7)]
 REAL = row("", 0, 0, 2)
 
 
-def test_the_table_shows_mean_range_and_the_time_to_the_references_best():
-    lines = to_table(REFERENCE + IMPROVED, REAL).splitlines()
-    reference, improved, real = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:])
-    assert reference[:4] == ["reference", "2", "4", "250.0 (200.0–300.0)"] and reference[-1] == ""
-    assert improved[:4] == ["improved", "1", "4", "7.00"] and improved[-2:] == ["5.5–14.5 %", "20"]
-    assert real[:5] == ["real training images", "", "", "2.00", "0.20"] and real[-2:] == ["5.5–14.5 %", ""]
-    assert seconds_until(REFERENCE, 250) == [40, math.inf]
-    assert to_table(IMPROVED, REAL).splitlines()[-2].endswith("|  |")  # no reference, no time to it
+def cells_of(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
 
 
-def test_the_picture_shows_each_run_over_epochs_and_minutes_and_the_ends(figures, tmp_path):
+def test_the_table_shows_mean_and_range_and_distances_in_floors_with_their_interval():
+    third = [row("reference", 2, 4, 400)]
+    reference, improved, real = cells_of(to_table(REFERENCE + third + IMPROVED, REAL))
+    assert reference[:4] == ["reference", "3", "4", "150.0 ± 124.2 (100.0–200.0)"]  # 4.303 · 50 / √3
+    assert improved[:5] == ["improved", "1", "4", "3.50", "3.50"]
+    assert improved[5:7] == ["0.100", "7.00"] and improved[-1] == "5.5–14.5 %"
+    assert real[:5] == ["real training images", "", "", "1.00", "1.00"] and real[6] == "2.00"
+    assert cells_of(to_table(REFERENCE, REAL))[0][3] == "125.0 (100.0–150.0)"  # of two runs, no interval
+
+
+def test_the_board_shows_when_a_distance_was_first_reached():
+    """An epoch takes ten seconds. Seed 0 is at 12, 9, 11, 4 after 1, 2, 3, 4 epochs, seed 1 at 19 and 10 after 2, 4."""
+    rows = [row("improved", 0, epoch, frechet) for epoch, frechet in ((1, 12), (2, 9), (3, 11), (4, 4))]
+    rows += [row("improved", 1, 2, 19), row("improved", 1, 4, 10)]
+    (found,) = cells_of(to_board(rows))
+    assert found == ["improved", "2", "15 s, 2 epochs", "30 s, 3 epochs", "40 s, 4 epochs (1 of 2)", "never"]
+
+
+def test_the_picture_shows_each_run_over_epochs_and_the_ends_in_floors(figures, tmp_path):
     saved = figures(part2.compare)
     draw_quality(REFERENCE + IMPROVED, REAL, tmp_path / "compare.png")
     draw_quality(IMPROVED, REAL, tmp_path / "alone.png")
-    over_epochs, over_time, end = saved[0].axes
-    for axes, x in ((over_epochs, [2, 4]), (over_time, [1 / 3, 2 / 3])):
-        *runs, real = axes.lines
-        assert [line.get_ydata().tolist() for line in runs] == [[600, 200], [700, 300], [50, 7]]
-        assert all(line.get_xdata().tolist() == pytest.approx(x) for line in runs) and set(real.get_ydata()) == {2}
+    over_epochs, end = saved[0].axes
+    *runs, real = over_epochs.lines
+    assert [line.get_ydata().tolist() for line in runs] == [[300, 100], [350, 150], [25, 3.5]]
+    assert all(line.get_xdata().tolist() == [2, 4] for line in runs) and set(real.get_ydata()) == {1}
     ends = [points.get_offsets().tolist() for points in end.collections]
-    assert ends == [[[200, 0], [300, 0]], [[7, 1]]] and set(end.lines[0].get_xdata()) == {2}
+    assert ends == [[[100, 0], [150, 0]], [[3.5, 1]]] and set(end.lines[0].get_xdata()) == {1}
     assert [label.get_text() for label in end.get_yticklabels()] == ["reference", "improved"]
 
 

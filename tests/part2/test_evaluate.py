@@ -10,9 +10,10 @@ from common.figures import tile
 from common.files import read_json
 from common.runs import PRETRAINED, ROOT, read_metrics
 from part2.evaluate import evaluate, parse_args
-from part2.judge import Judge, memorised, real_baseline, real_images, sample
+from part2.judge import BirthdayTest, Judge, draw_training, in_floors, memorised, real_baseline, real_images, sample
 from part2.measures import frechet, nearest, score
 from part2.networks import load_generator
+from part2.rejection import load_rejection
 from tests.faults import soak
 from tests.tiny_runs import PART2, lighten, without
 
@@ -29,27 +30,55 @@ def test_figures_stand_beside_those_of_real_ones_and_digits_above_their_nearest(
     saved = figures(part2.evaluate)
     folder = start(tmp_path / "run", "--run", PRETRAINED / "generator", "--split", split, "--seed", 5)
     judge, (real, training) = Judge(split, CPU), real_images(split)
-    images = sample(load_generator(PRETRAINED / "generator"), 5, 200)
-    generated, of_real = judge(images), real_baseline(judge, training, 5)
-    expected = {"generator": str(PRETRAINED / "generator"), "generated": generated, "real": of_real}
+    generator, birthday = load_generator(PRETRAINED / "generator"), BirthdayTest(judge)
+    images = sample(generator, 5, 200)
+    generated, of_real = judge(images), real_baseline(judge, 5, 200)
+    expected = {"source": str(PRETRAINED / "generator"), "real": of_real}
+    expected["generated"] = in_floors(generated, of_real) | generated
     expected["memorised"] = memorised(images, real, training)
+    expected["birthday"] = birthday(sample(generator, 5, 400))
+    expected["birthday_real"] = birthday(draw_training(judge, 5, 400))
     assert without(read_json(folder / "result.json"), "run") == expected
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["coverage", f"{generated['coverage']:.3f}", f"{of_real['coverage']:.3f}"] in rows
+    floors = generated["frechet"] / of_real["frechet"]
+    assert ["distance", "÷", "floor", f"{floors:.3f}", "1.000"] in rows
     near = [*images[:12], *(training[k] for column in nearest(images[:12], training, n=3)[1].T for k in column)]
     assert np.array_equal(saved[0].axes[0].images[0].get_array(), tile(torch.stack(near), 12))
 
 
 def test_the_last_measurement_of_training_is_what_is_said_of_the_run(few, tmp_path, monkeypatch):
     lighten(monkeypatch.setattr, narrow=False)
-    run = PART2.start(tmp_path / "run", "--eval_interval", 2, "--seed", 4)
+    run = PART2.start(tmp_path / "run", "--eval_interval", 2, "--eval_split", "test", "--seed", 4)
     said = read_json(start(tmp_path / "judged", "--run", run, "--seed", 4) / "result.json")["generated"]
-    last = read_metrics(run)[-1]
-    assert {name: last[name] for name in said} == said
+    last, of_seed = read_metrics(run)[-1], ("floors", "floors_autoencoder")  # there the floor is seed 0's
+    assert {name: last[name] for name in said if name not in of_seed} == without(said, *of_seed)
+    assert last["floors"] == last["frechet"] / real_baseline(Judge("test", CPU), 0)["frechet"]
+
+
+def test_images_of_any_program_are_judged_beside_as_many_real_ones(few, tmp_path):
+    """In an order of chance, as a file may be sorted."""
+    images = few["train"].images[:150]
+    np.save(tmp_path / "digits.npy", images.numpy())
+    result = read_json(start(tmp_path / "run", "--images", tmp_path / "digits.npy", "--seed", 2) / "result.json")
+    judge = Judge("test", CPU)
+    assert result["source"] == str(tmp_path / "digits.npy")
+    assert result["generated"]["frechet"] == pytest.approx(judge(images)["frechet"])
+    assert result["real"] == real_baseline(judge, 2, 150) and result["memorised"]["too_near"] == 1
+
+
+def test_rejection_is_asked_for_by_flags(few, tmp_path):
+    pretrained = PRETRAINED / "generator"
+    flags = ["--run", pretrained, "--reject", "jacobian", "--reject_share", 0.4]
+    judged, generator = start(tmp_path / "run", *flags), load_generator(pretrained)
+    images = sample(generator, 0, 200, load_rejection(pretrained, generator, "jacobian", 0.4))
+    assert read_json(judged / "result.json")["generated"]["score"] == Judge("test", CPU)(images)["score"]
 
 
 def test_a_mistake_is_one_line_and_nothing_is_written(mistake, few, monkeypatch):
     assert "--run nowhere: there is no such run" in mistake(part2.evaluate, "--run", "nowhere")
+    assert "--images nowhere: there is no such" in mistake(part2.evaluate, "--images", "nowhere")
+    assert "--images: comes without --run" in mistake(part2.evaluate, "--images", "x", "--run", "y")
     monkeypatch.setitem(part2.judge.EXTRACTORS, "classifier", "0" * 64)
     assert "differs from the network" in mistake(part2.evaluate)
     assert "differs from the network" in mistake(part2.train_gan, "--eval_interval", 1, "--data_size", 64)

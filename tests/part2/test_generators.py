@@ -3,8 +3,8 @@
 from common import checkpoint
 from common.files import write_json
 from common.runs import PRETRAINED
-from part2.generators import export_generator, find_generator
-from part2.networks import Generator, load_generator
+from part2.generators import export_networks, find_generator
+from part2.networks import Discriminator, Generator, load_discriminator, load_generator
 from tests.tiny_runs import differences
 
 
@@ -32,13 +32,15 @@ def test_the_named_else_the_newest_finished_else_the_pretrained_is_taken_and_it_
     ]
 
 
-def test_an_exported_generator_is_the_one_to_sample_from_and_nothing_else(tmp_path):
-    last, average = Generator(4, width=2), Generator(4, width=2)
+def test_exported_are_the_generator_to_sample_from_and_the_discriminator_and_nothing_else(tmp_path):
+    last, average, opponent = Generator(4, width=2), Generator(4, width=2), Discriminator(width=2)
     states = {"generator": last.state_dict(), "average": average.state_dict(), "progress": {"batch": 9}}
+    states["discriminator"] = opponent.state_dict()
     checkpoint.save(tmp_path / "checkpoint.pt", "GAN", {"latent_dim": 4, "width": 2, "recipe": {"penalty": 1}} | states)
-    export_generator(tmp_path, tmp_path / "exported.pt")
+    export_networks(tmp_path, tmp_path / "exported.pt")
     exported = checkpoint.load(tmp_path / "exported.pt", "GAN")
-    assert exported.keys() == {"schema", "kind", "latent_dim", "width", "recipe", "generator"}
+    assert exported.keys() == {"schema", "kind", "latent_dim", "width", "recipe", "generator", "discriminator"}
     assert exported["recipe"] == {"penalty": 1}
     ours, original = load_generator(tmp_path / "exported.pt"), load_generator(tmp_path)
     assert not differences(ours.state_dict(), original.state_dict())
+    assert not differences(load_discriminator(tmp_path / "exported.pt").state_dict(), opponent.state_dict())

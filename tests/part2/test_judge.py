@@ -10,7 +10,7 @@ from common import seeds
 from common.cli import UserError
 from part2.autoencoder import load_autoencoder
 from part2.classifier import load_classifier
-from part2.judge import Judge, memorised, real_baseline, real_images, sample
+from part2.judge import BirthdayTest, Judge, draw_training, in_floors, memorised, real_baseline, real_images, sample
 from part2.measures import frechet, neighbourhood, score
 from part2.networks import Generator
 
@@ -35,9 +35,14 @@ def test_the_judge_says_what_the_measures_say_of_both_networks_features(few, mni
             found = {"frechet": frechet(r, f), **neighbourhood(r, f)}
             expected |= {name + suffix: value for name, value in found.items()}
     probability = classifier.read(images)
-    expected |= {"score": score(probability), "confident": (probability.amax(1) >= 0.95).float().mean().item()}
+    smudged = (probability.amax(1) < 0.95).tolist()
+    expected |= {"score": score(probability), "smudged": sum(smudged) / 150}
     read = probability.argmax(1).tolist()
-    assert figures == pytest.approx(expected | {f"share_{digit}": read.count(digit) / 150 for digit in range(10)})
+    expected |= {f"share_{digit}": read.count(digit) / 150 for digit in range(10)}
+    for digit in range(10):
+        of_those = [dim for dim, found in zip(smudged, read, strict=True) if found == digit]
+        expected[f"smudged_{digit}"] = sum(of_those) / len(of_those)
+    assert figures == pytest.approx(expected) and 0 < figures["smudged"] < 0.2
     judge = Judge("validation", CPU)
     assert judge(few["train"].images[400:])["frechet"] == pytest.approx(0, abs=1e-6)
     with pytest.raises(UserError, match="pixels that are not finite"):
@@ -60,12 +65,43 @@ def test_samples_come_from_a_noise_stream_of_their_own():
     assert torch.equal(torch.get_rng_state(), global_state) and not images.requires_grad
 
 
-def test_the_baseline_judges_as_many_training_images_drawn_at_random_each_once(monkeypatch):
-    monkeypatch.setattr(part2.judge, "SAMPLES", 40)
+class ListingJudge:
+    """Its figures are the images themselves; it knows 60 training images."""
+
     training = torch.arange(60).view(60, 1, 1, 1)
-    drawn = [real_baseline(lambda images: images.flatten().tolist(), training, seed) for seed in (0, 0, 1)]
+
+    def __call__(self, images):
+        return images.flatten().tolist()
+
+
+def test_the_baseline_judges_as_many_training_images_drawn_at_random_each_once():
+    drawn = [real_baseline(ListingJudge(), seed, n=40) for seed in (0, 0, 1)]
     assert [len(set(numbers)) for numbers in drawn] == [40] * 3 and drawn[0] == drawn[1] != drawn[2]
     assert max(drawn[0]) > 50 and drawn[0] != sorted(drawn[0])
+
+
+def test_distance_in_floors_by_hand():
+    figures, real = (
+        {"frechet": 3.0, "frechet_autoencoder": 1.0, "recall": 0.5},
+        {"frechet": 2.0, "frechet_autoencoder": 4},
+    )
+    assert in_floors(figures, real) == {"floors": 1.5, "floors_autoencoder": 0.25}
+
+
+def test_the_birthday_test_counts_pairs_of_one_digit_that_are_nearer_than_real_ones_to_training_images(few, mnist):
+    """Twenty images and ten of them again, a little brighter: ten pairs of the 435. Nothing else is so near."""
+    judge = Judge("test", CPU)
+    birthday, images = BirthdayTest(judge), mnist["train"].images[1000:1020]
+    alike = birthday(torch.cat([images, images[:10] + 0.01]))
+    assert (alike["pairs"], alike["distinct"]) == (10, 43.5)
+    assert alike["party"] == pytest.approx(math.sqrt(2 * math.log(2) * 43.5))
+    assert birthday(images) == {"pairs": 0, "distinct": None, "party": None}
+    sets = [judge.real, draw_training(judge, 0, 400)]
+    digits = [load_classifier().read(of).argmax(1) for of in sets]
+    for digit, distance in birthday.distances.items():
+        real, training = (of[read == digit].flatten(1) for of, read in zip(sets, digits, strict=True))
+        to_nearest = torch.cdist(real, training).amin(1)
+        assert distance == pytest.approx(to_nearest.quantile(0.01).item(), rel=1e-4)
 
 
 def test_what_was_learnt_by_heart_is_found_out(mnist):

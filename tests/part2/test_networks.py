@@ -8,7 +8,7 @@ from common import checkpoint, seeds
 from common.cli import UserError
 from part2.autoencoder import load_autoencoder
 from part2.classifier import load_classifier
-from part2.networks import Discriminator, Generator, load_generator, measure_statistics
+from part2.networks import Discriminator, Generator, load_discriminator, load_generator, measure_statistics
 from tests.tiny_runs import differences
 
 
@@ -97,7 +97,18 @@ def test_load_generator_takes_the_average_where_there_is_one_and_is_ready_to_sam
     assert not any(module.training for module in loaded.modules())
 
 
-@pytest.mark.parametrize("load", [load_generator, load_classifier, load_autoencoder])
+def test_load_discriminator_is_in_eval_mode_and_says_where_there_is_none(tmp_path):
+    opponent = Discriminator(width=2)
+    content = {"latent_dim": 4, "width": 2, "discriminator": opponent.state_dict()}
+    checkpoint.save(tmp_path / "checkpoint.pt", "GAN", content)
+    loaded = load_discriminator(tmp_path)
+    assert not differences(loaded.state_dict(), opponent.state_dict()) and not loaded.training
+    checkpoint.save(tmp_path / "checkpoint.pt", "GAN", {"latent_dim": 4, "width": 2})
+    with pytest.raises(UserError, match="holds a generator alone, no discriminator"):
+        load_discriminator(tmp_path)
+
+
+@pytest.mark.parametrize("load", [load_generator, load_discriminator, load_classifier, load_autoencoder])
 def test_loaders_refuse_another_kind(load, tmp_path):
     checkpoint.save(tmp_path / "lstm.pt", "palindrome network", {})
     with pytest.raises(UserError, match=r"lstm\.pt: holds a palindrome network, not a"):

@@ -86,6 +86,7 @@ def test_looking_on_and_others_draws_change_no_bit_of_training(light, straight, 
     draw_grid = part2.train_gan.draw_grid
     monkeypatch.setattr(part2.train_gan, "draw_grid", lambda *of: draw_grid(*of) or torch.randn(7))
     monkeypatch.setattr(part2.train_gan, "Judge", lambda *_: lambda images: {"frechet": torch.randn(1).item()})
+    monkeypatch.setattr(part2.train_gan, "real_baseline", lambda judge, seed: {"frechet": 2.0})
     often = ["--save_interval", 1, "--log_interval", 1, "--eval_interval", 1]
     watched = PART2.saved(PART2.start(tmp_path / "run", *often))
     assert not differences(without(watched, "clock"), straight(PART2)["checkpoint"])
@@ -107,10 +108,12 @@ def test_quality_is_measured_every_eval_interval_off_the_clock(interval, split, 
     monkeypatch.setattr(saving, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(part2.train_gan, "train_step", lambda *of: after(1, train_step(*of)))
     monkeypatch.setattr(part2.train_gan, "Judge", lambda *of: judges.append(of) or judge)
+    monkeypatch.setattr(part2.train_gan, "real_baseline", lambda *of, **_: {"frechet": 50})
     flags = ["--n_epochs", 3, "--eval_interval", interval, "--eval_split", split]
     folder = PART2.start(tmp_path / "run", *flags)
     rows = read_metrics(folder)
-    assert [(row["batch"], row["frechet"]) for row in rows if "frechet" in row] == [(batch, 200) for batch in at]
+    found = [(row["batch"], row["frechet"], row["floors"]) for row in rows if "frechet" in row]
+    assert found == [(batch, 200, 4) for batch in at]
     assert judges == ([(split, torch.device("cpu"))] if interval else [])
     assert [row["seconds"] for row in rows] == [row["batch"] for row in rows]
     assert read_json(folder / "result.json")["seconds"] == 9
@@ -181,9 +184,10 @@ def test_defaults_are_the_assignments_and_the_recipes():
 def test_a_mistake_is_one_line_that_names_the_flag_and_nothing_is_written(mistake, monkeypatch):
     monkeypatch.setattr(part2.train_gan, "train", lambda args: None)
     assert "--batch_size: 257 is more than" in mistake(part2.train_gan, "--data_size", 256, "--batch_size", 257)
-    to_choose_by = ["--eval_interval", "1", "--eval_split", "validation", "--data_size"]
+    to_choose_by = ["--eval_interval", "1", "--data_size"]
     assert "--eval_split validation: those" in mistake(part2.train_gan, *to_choose_by, "50001")
-    assert parse_args([*to_choose_by, "50000"]).data_size == 50_000
+    assert parse_args([*to_choose_by, "50000"]).eval_split == "validation"
+    assert parse_args([*to_choose_by, "60000", "--eval_split", "test"]).data_size == 60_000
 
 
 def test_the_script_starts_in_any_folder_and_writes_to_any_name(tmp_path, run_script):

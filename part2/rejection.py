@@ -1,0 +1,74 @@
+"""Rejection: leave out the latent points whose images are likely to lie between two digits.
+
+A continuous generator maps a connected space onto digits that are not connected, so some of its images must lie in
+between (Tanielian et al. 2020). Two scores find many of them without any knowledge of digits; the points with the
+lowest ones are left out:
+
+    logit       the logit of D(G(z)): the discriminator takes the image for a generated one   (Azadi et al. 2019)
+    jacobian    −|∂G/∂z|²: there a small step changes the image much                          (Tanielian et al. 2020)
+
+Azadi et al. accept an image at random, with a probability that grows with its logit; here the order alone decides, for
+either score. What is left out can be something rare as well: recall falls.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from common import seeds
+from part2.networks import Discriminator, Generator, load_discriminator
+
+SCORES = ("logit", "jacobian")
+DIRECTIONS = 8  # in which the size of ∂G/∂z is measured
+
+
+class Rejection(NamedTuple):
+    """Leave out this share of all latent points: those whose score, (n, latent_dim) → (n,), is lowest."""
+
+    score: Callable[[torch.Tensor], torch.Tensor]
+    share: float
+
+
+def draw_latents(
+    generator: Generator, n: int, rng: torch.Generator, rejection: Rejection | None = None
+) -> torch.Tensor:
+    """n latent points (n, latent_dim) from a standard normal, or those that rejection leaves of as many more."""
+    device = next(generator.parameters()).device
+    if not rejection:
+        return torch.randn(n, generator.latent_dim, generator=rng).to(device)
+    z = torch.randn(round(n / (1 - rejection.share)), generator.latent_dim, generator=rng).to(device)
+    scores = torch.cat([rejection.score(part) for part in z.split(1000)])
+    return z[scores.topk(n).indices.sort().values]
+
+
+def logits(generator: Generator, discriminator: Discriminator, z: torch.Tensor) -> torch.Tensor:
+    """The logit of D(G(z)): z (n, latent_dim) → (n,)."""
+    with torch.no_grad():
+        return discriminator(generator(z))
+
+
+def jacobian_size(generator: Generator, z: torch.Tensor) -> torch.Tensor:
+    """An estimate of |∂G/∂z|², the sum of the squares of all 784 × latent_dim derivatives: z (n, latent_dim) → (n,).
+
+    With u standard normal over the pixels, E|uᵀ ∂G/∂z|² = |∂G/∂z|² (Hutchinson 1990): the mean over a few u, which are
+    the same for all points.
+    """
+    rng, size = seeds.generator(0, "directions"), torch.zeros(len(z), device=z.device)
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        images = generator(z)
+        for _ in range(DIRECTIONS):
+            u = torch.randn(images[0].shape, generator=rng).to(z.device)
+            (gradient,) = torch.autograd.grad((images * u).sum(), z, retain_graph=True)
+            size += gradient.square().sum(1) / DIRECTIONS
+    return size
+
+
+def load_rejection(source: Path, generator: Generator, score: str | None, share: float) -> Rejection | None:
+    """Rejection for a generator whose checkpoint is `source`, by the score of that name; None for none."""
+    if score == "logit":
+        discriminator = load_discriminator(source).to(next(generator.parameters()).device)
+        return Rejection(lambda z: logits(generator, discriminator, z), share)
+    return Rejection(lambda z: -jacobian_size(generator, z), share) if score else None

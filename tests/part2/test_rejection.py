@@ -1,0 +1,68 @@
+"""Rejection: the scores, by hand, and which latent points are left."""
+
+import pytest
+import torch
+from torch import nn
+
+from common import checkpoint, seeds
+from common.cli import UserError
+from part2.judge import sample
+from part2.networks import Discriminator, Generator
+from part2.rejection import SCORES, Rejection, draw_latents, jacobian_size, load_rejection, logits
+
+
+class Quadratic(nn.Module):
+    """G(z) = z_1² w: its derivative by z_1 is 2 z_1 w, by the others 0."""
+
+    latent_dim = 3
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(784).double())
+
+    def forward(self, z):
+        return (z[:, :1] ** 2 * self.w).unflatten(1, (1, 28, 28))
+
+
+def test_the_size_of_the_jacobian_is_estimated_without_bias():
+    """|∂G/∂z|² = 4 z_1² |w|². The estimate is χ²(8) / 8 of that: off by a factor of 2 at most here."""
+    z = torch.tensor([[1.0, 5, 5], [3, 0, 0], [0, 9, 9]]).double()
+    found = jacobian_size(Quadratic(), z)
+    assert found[2] == 0 and found[1] == pytest.approx(9 * found[0].item())  # the same directions for all points
+    assert 4 * 784 / 2 < found[0] < 4 * 784 * 2 and not found.requires_grad
+    generator = Generator(4).double().eval()
+    z = torch.randn(20, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    with torch.no_grad():
+        columns = [(generator(z + step) - generator(z - step)) / 2e-6 for step in 1e-6 * torch.eye(4).double()]
+    size = torch.stack(columns).square().sum().item()
+    assert jacobian_size(generator, z).sum().item() == pytest.approx(size, rel=0.4)
+
+
+def test_the_logit_is_the_discriminators_of_the_image():
+    generator, discriminator, z = Generator(4).eval(), Discriminator().eval(), torch.randn(5, 4)
+    torch.testing.assert_close(logits(generator, discriminator, z), discriminator(generator(z)))
+
+
+def test_the_points_with_the_lowest_scores_are_left_out_and_the_order_stays():
+    """A quarter of 3,000 is left out, in parts of a thousand: 2,250 stay, all with higher scores than those that go."""
+    generator = Generator(2).eval()
+    z = torch.randn(3000, 2, generator=seeds.generator(1, "x"))
+    kept = draw_latents(generator, 2250, seeds.generator(1, "x"), Rejection(lambda z: z[:, 1], 0.25))
+    border = z[:, 1].sort().values[750]
+    assert torch.equal(kept, z[z[:, 1] >= border])
+    assert torch.equal(draw_latents(generator, 3000, seeds.generator(1, "x")), z)
+    highest = Rejection(lambda z: generator(z).mean((1, 2, 3)), 0.5)
+    assert sample(generator, 0, 100, highest).mean() > sample(generator, 0, 100).mean()
+
+
+def test_a_score_by_name_belongs_to_the_checkpoints_networks(tmp_path):
+    generator, discriminator, z = Generator(4).eval(), Discriminator(), torch.randn(6, 4)
+    content = {"latent_dim": 4, "width": 1, "discriminator": discriminator.state_dict()}
+    checkpoint.save(tmp_path / "checkpoint.pt", "GAN", content)
+    by_logit, by_jacobian = (load_rejection(tmp_path, generator, score, 0.3) for score in SCORES)
+    torch.testing.assert_close(by_logit.score(z), logits(generator, discriminator, z))
+    torch.testing.assert_close(by_jacobian.score(z), -jacobian_size(generator, z))
+    assert by_logit.share == by_jacobian.share == 0.3 and load_rejection(tmp_path, generator, None, 0.3) is None
+    checkpoint.save(tmp_path / "checkpoint.pt", "GAN", {"latent_dim": 4, "width": 1})
+    with pytest.raises(UserError, match="no discriminator"):
+        load_rejection(tmp_path, generator, "logit", 0.3)
