@@ -125,7 +125,12 @@ def generators() -> None:
             run_and_show(f"part2/{recipe}/{script}", f"part2/{script}.py", "--run", run)
 
 
-STEPS = {step.__name__: step for step in (sweep, curricula, gates, benchmark, compare, pretrained, generators)}
+def judge() -> None:
+    """Part 2: what the judge says of real images that are spoiled more and more."""
+    run_and_show("part2/judge", "part2/show_judge.py")
+
+
+STEPS = {step.__name__: step for step in (sweep, curricula, gates, benchmark, compare, pretrained, generators, judge)}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -32,7 +32,7 @@ from common.figures import STYLES, bare_axes, log_ticks, new_figure, plain_axes,
 from common.files import write_csv, write_whole
 from common.runs import OUTPUTS, read_metrics
 from common.sweeps import FinishedRun, PlannedRun, finished_runs, interval, markdown_table, run_all
-from part2.judge import SPLITS, VALIDATION, Judge, in_floors, real_baseline, sample
+from part2.judge import SAMPLES, SPLITS, VALIDATION, Judge, in_floors, real_baseline, sample
 from part2.networks import load_generator
 from part2.recipes import RECIPES
 
@@ -199,7 +199,7 @@ def compare(args: argparse.Namespace) -> None:
     run_all(args.out_dir, plan, args.jobs, alike)
     runs = finished_runs(args.out_dir, list(RECIPES))
     rows = [row for run in runs for row in collect(run)]
-    real = real_baseline(Judge(args.eval_split, torch.device("cpu")), seed=0)
+    real = real_baseline(Judge(args.eval_split, torch.device("cpu")), 0, SAMPLES)
     table = to_table(rows, real)
     write_csv(args.out_dir / "compare.csv", [*rows, {"recipe": REAL} | real])
     write_whole(args.out_dir / "table.md", table)

@@ -34,7 +34,7 @@ from part2.judge import (
     SPLITS,
     BirthdayTest,
     Judge,
-    draw_training,
+    drawn_real,
     in_floors,
     memorised,
     real_baseline,
@@ -87,7 +87,7 @@ def evaluate(args: argparse.Namespace) -> Path:
     print(f"{len(images):,} images beside MNIST's {len(judge.real):,} {args.split} images")
     figures, of_real = judge(images), real_baseline(judge, args.seed, len(images))
     floors, birthday = in_floors(figures, of_real), BirthdayTest(judge)
-    alike, alike_real = birthday(many), birthday(draw_training(judge, args.seed, len(many)))
+    alike, alike_real = birthday(many), birthday(judge.training[drawn_real(judge, args.seed, len(many))])
     near = memorised(images, judge.real.to(args.device), judge.training.to(args.device))
 
     print_row("", "judged", "real, from training")

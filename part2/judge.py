@@ -92,17 +92,17 @@ def sample(generator: Generator, seed: int, n: int, rejection: Rejection | None 
     return torch.cat([generator(part) for part in z.split(1000)])
 
 
-def real_baseline(judge: Judge, seed: int, n: int = SAMPLES) -> dict[str, float]:
-    """The figures of n real training images: what a perfect generator would get. Its distances are the floor.
+def real_baseline(judge: Judge, seed: int, n: int) -> dict[str, float]:
+    """The figures of n real training images: what a perfect generator would get. Its distances are the floor."""
+    return judge(judge.training[drawn_real(judge, seed, n)])
+
+
+def drawn_real(judge: Judge, seed: int, n: int) -> torch.Tensor:
+    """Which of the judge's training images stand for a perfect generator's: n indices, each once.
 
     Drawn at random: MNIST's order alternates between writers, so that every sixth image is another distribution.
     """
-    return judge(draw_training(judge, seed, n))
-
-
-def draw_training(judge: Judge, seed: int, n: int) -> torch.Tensor:
-    """n of the training images that the judge does not compare with, at random, (n, 1, 28, 28)."""
-    return judge.training[torch.randperm(len(judge.training), generator=seeds.generator(seed, "real"))[:n]]
+    return torch.randperm(len(judge.training), generator=seeds.generator(seed, "real"))[:n]
 
 
 def in_floors(figures: dict[str, float], real: dict[str, float]) -> dict[str, float]:
@@ -139,7 +139,7 @@ class BirthdayTest:
 
     def __init__(self, judge: Judge):
         self.read = lambda images: judge.classifier.read(images.to(judge.device)).argmax(1)
-        training = draw_training(judge, 0, BIRTHDAY_SAMPLES).to(judge.device)
+        training = judge.training[drawn_real(judge, 0, BIRTHDAY_SAMPLES)].to(judge.device)
         self.distances, real = {}, judge.real.to(judge.device)
         of_real, of_training = self.read(real), self.read(training)
         for digit in range(10):

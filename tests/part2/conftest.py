@@ -5,6 +5,7 @@ import torch
 
 import part2.evaluate
 import part2.judge
+import part2.show_judge
 import part2.train_gan
 from part2.mnist import Digits, load_mnist
 from tests.tiny_runs import first_digits
@@ -21,7 +22,7 @@ def few(monkeypatch, mnist) -> dict[str, Digits]:
     parts = {split: Digits(*(part[:n] for part in mnist[split])) for split, n in (("train", 600), ("test", 200))}
     monkeypatch.setattr(part2.judge, "load_mnist", parts.__getitem__)
     monkeypatch.setattr(part2.judge, "VALIDATION", 200)
-    for module in (part2.judge, part2.evaluate, part2.train_gan):
+    for module in (part2.judge, part2.evaluate, part2.show_judge, part2.train_gan):
         monkeypatch.setattr(module, "SAMPLES", 200)
     for module in (part2.judge, part2.evaluate):
         monkeypatch.setattr(module, "BIRTHDAY_SAMPLES", 400)

@@ -42,7 +42,7 @@ def test_flags_reach_the_runs_that_are_asked_for_and_the_judge(tmp_path, monkeyp
     asked, judged = [], []
     monkeypatch.setattr(part2.compare, "run_all", lambda *of: asked.append(of))
     monkeypatch.setattr(part2.compare, "Judge", lambda *of: of)
-    monkeypatch.setattr(part2.compare, "real_baseline", lambda *of, seed: judged.append((*of, seed)) or REAL)
+    monkeypatch.setattr(part2.compare, "real_baseline", lambda *of: judged.append(of) or REAL)
     shutil.copytree(PUBLISHED / "soon" / "runs", tmp_path / "runs")
     alike = {"n_epochs": 4, "data_size": 400, "precision": "bf16", "eval_interval": 2, "eval_split": "validation"}
     flags = [word for name, value in alike.items() for word in (f"--{name}", str(value))]
@@ -59,7 +59,7 @@ def test_flags_reach_the_runs_that_are_asked_for_and_the_judge(tmp_path, monkeyp
     as_published = parse_args(["--eval_split", "test", "--data_size", "60000"])
     assert vars(as_published).items() >= {name: recorded[name] for name in alike}.items()
     assert (parse_args([]).eval_split, parse_args([]).data_size) == ("validation", 50_000)
-    assert judged == [(("validation", torch.device("cpu")), 0)]
+    assert judged == [(("validation", torch.device("cpu")), 0, 10_000)]
 
 
 def test_the_published_runs_can_be_set_beside_ones_own(tmp_path, monkeypatch, few):
@@ -67,7 +67,7 @@ def test_the_published_runs_can_be_set_beside_ones_own(tmp_path, monkeypatch, fe
     shutil.copytree(PUBLISHED / "soon" / "runs", tmp_path / "runs")
     rows, real = published("soon")
     monkeypatch.setattr(common.sweeps.subprocess, "Popen", None)  # nothing may be started
-    monkeypatch.setattr(part2.compare, "real_baseline", lambda *_, **__: real)
+    monkeypatch.setattr(part2.compare, "real_baseline", lambda *_: real)
     flags = ["--recipes", "improved", "--n_epochs", "10", "--eval_interval", "1", "--out_dir", str(tmp_path)]
     compare(parse_args([*flags, "--eval_split", "test", "--data_size", "60000"]))
     assert (tmp_path / "compare.csv").read_text() == (PUBLISHED / "soon" / "compare.csv").read_text()

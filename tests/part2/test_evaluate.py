@@ -10,7 +10,7 @@ from common.figures import tile
 from common.files import read_json
 from common.runs import PRETRAINED, ROOT, read_metrics
 from part2.evaluate import evaluate, parse_args
-from part2.judge import BirthdayTest, Judge, draw_training, in_floors, memorised, real_baseline, real_images, sample
+from part2.judge import BirthdayTest, Judge, drawn_real, in_floors, memorised, real_baseline, real_images, sample
 from part2.measures import frechet, nearest, score
 from part2.networks import load_generator
 from part2.rejection import load_rejection
@@ -37,7 +37,7 @@ def test_figures_stand_beside_those_of_real_ones_and_digits_above_their_nearest(
     expected["generated"] = in_floors(generated, of_real) | generated
     expected["memorised"] = memorised(images, real, training)
     expected["birthday"] = birthday(sample(generator, 5, 400))
-    expected["birthday_real"] = birthday(draw_training(judge, 5, 400))
+    expected["birthday_real"] = birthday(judge.training[drawn_real(judge, 5, 400)])
     assert without(read_json(folder / "result.json"), "run") == expected
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["coverage", f"{generated['coverage']:.3f}", f"{of_real['coverage']:.3f}"] in rows
@@ -53,7 +53,7 @@ def test_the_last_measurement_of_training_is_what_is_said_of_the_run(few, tmp_pa
     said = read_json(start(tmp_path / "judged", "--run", run, "--seed", 4) / "result.json")["generated"]
     last, of_seed = read_metrics(run)[-1], ("floors", "floors_autoencoder")  # there the floor is seed 0's
     assert {name: last[name] for name in said if name not in of_seed} == without(said, *of_seed)
-    assert last["floors"] == last["frechet"] / real_baseline(Judge("test", CPU), 0)["frechet"]
+    assert last["floors"] == last["frechet"] / real_baseline(Judge("test", CPU), 0, 200)["frechet"]
 
 
 def test_images_of_any_program_are_judged_beside_as_many_real_ones(few, tmp_path):

@@ -10,7 +10,7 @@ from common import seeds
 from common.cli import UserError
 from part2.autoencoder import load_autoencoder
 from part2.classifier import load_classifier
-from part2.judge import BirthdayTest, Judge, draw_training, in_floors, memorised, real_baseline, real_images, sample
+from part2.judge import BirthdayTest, Judge, drawn_real, in_floors, memorised, real_baseline, real_images, sample
 from part2.measures import frechet, neighbourhood, score
 from part2.networks import Generator
 
@@ -96,7 +96,7 @@ def test_the_birthday_test_counts_pairs_of_one_digit_that_are_nearer_than_real_o
     assert (alike["pairs"], alike["distinct"]) == (10, 43.5)
     assert alike["party"] == pytest.approx(math.sqrt(2 * math.log(2) * 43.5))
     assert birthday(images) == {"pairs": 0, "distinct": None, "party": None}
-    sets = [judge.real, draw_training(judge, 0, 400)]
+    sets = [judge.real, judge.training[drawn_real(judge, 0, 400)]]
     digits = [load_classifier().read(of).argmax(1) for of in sets]
     for digit, distance in birthday.distances.items():
         real, training = (of[read == digit].flatten(1) for of, read in zip(sets, digits, strict=True))
