@@ -1,6 +1,7 @@
-"""A page that runs the generator in a browser: drag between two or three digits and see what lies between them.
+"""A page that runs your generator in a browser: drag between two or three digits, see what lies between, save the walk.
 
-    python part2/explore.py                                              the newest run's generator
+    python part2/explore.py --run FOLDER                          your own: a run of train_gan.py, or a checkpoint of it
+    python part2/explore.py                                       the newest run's generator
     python part2/explore.py --run outputs/pretrained/generator    the one that comes with the project
 
 Without --run: the newest finished run of train_gan.py under outputs/, else the pretrained generator. Writes a
@@ -10,7 +11,9 @@ and result.json. The dragged point stands for
     z = w_1 z_1 + w_2 z_2 + w_3 z_3,    w_k ≥ 0 and w_1 + w_2 + w_3 = 1
 
 with z_k latent points whose images the classifier reads confidently as the digits chosen; between two digits that is
-(1 − α) z_1 + α z_2. The page draws G(z), and beside it what the classifier reads: about 7 ms in Chromium.
+(1 − α) z_1 + α z_2. The page draws G(z), and beside it what the classifier reads: about 7 ms in Chromium. It saves the
+walk z_1 → z_2 (→ z_3), ten steps from each to the next, as a GIF that goes there and back and as a PNG strip
+(walk.js), with names that say the digits: walk-9-3-2.gif.
 
 All numbers are stored as float32: each pixel drawn is then within one of 255 grey levels of PyTorch's, and each
 probability within 1e-3. In float16 the page would be half as large, but of 5,000 images of the reference recipe's

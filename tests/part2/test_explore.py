@@ -4,12 +4,14 @@ The page's scripts run in node (tests/page.js).
 """
 
 import base64
+import io
 import re
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageSequence
 from torch import nn
 
 import part2.explore
@@ -20,8 +22,8 @@ from common.runs import PRETRAINED
 from part2.classifier import CONFIDENT, load_classifier
 from part2.explore import build_page, explore, fold, parse_args
 from part2.networks import Generator, load_generator
-from part2.walks import draw_and_read, find_ends
-from tests.page import ask, assert_needs_nothing_but_itself, model_of, needs_node
+from part2.walks import draw_and_read, find_ends, lerp, path_through
+from tests.page import ask, assert_needs_nothing_but_itself, model_of, needs_chromium, needs_node, selftest
 
 # What tests ask: each step is done, then it is told what the page shows.
 FOLLOW = """
@@ -42,6 +44,33 @@ function follow(steps) {
 def grey(images: torch.Tensor) -> torch.Tensor:
     """As common/figures.py draws them."""
     return images.detach().add(1).mul(127.5).round().clamp(0, 255).flatten(1).int()
+
+
+def open_saved(address: str) -> Image.Image:
+    """What a page saves, from its address."""
+    return Image.open(io.BytesIO(base64.b64decode(re.fullmatch(r"data:image/\w+;base64,(.*)", address).group(1))))
+
+
+def shrink(picture: Image.Image) -> torch.Tensor:
+    """Its greys, (height / 8, width / 8): each stands there 8 × 8 times."""
+    large = torch.tensor(np.array(picture.convert("RGB"))).int()
+    small = large[::8, ::8, 0]
+    assert torch.equal(large, small.repeat_interleave(8, 0).repeat_interleave(8, 1).unsqueeze(2).expand(-1, -1, 3))
+    return small
+
+
+def frames_of(gif: Image.Image) -> torch.Tensor:
+    assert gif.format == "GIF" and gif.info["loop"] == 0  # for ever
+    return torch.stack([shrink(frame) for frame in ImageSequence.Iterator(gif)])
+
+
+def walk_in_pytorch(page, points: list[torch.Tensor]) -> torch.Tensor:
+    """The grey images (n, 28, 28) of interpolate.py's walk through latent points."""
+    return grey(page.generator(path_through(points, lerp, torch.linspace(0, 1, 11)))).view(-1, 28, 28)
+
+
+def there_and_back(images: torch.Tensor) -> torch.Tensor:
+    return torch.cat([images, images.flip(0)[1:-1]])
 
 
 def start(folder, *flags):
@@ -140,6 +169,63 @@ def test_digits_that_the_generator_does_not_draw_are_left_out(tmp_path, page):
     chosen, disabled = ask(tmp_path / "few.html", f"() => [chosen, {all_buttons}.map((button) => button.disabled)]")
     assert chosen == [3, 4]
     assert disabled == [digit not in (3, 4) for digit in range(10)] + [True, False]  # there is no other 3
+
+
+@needs_node
+def test_a_gif_holds_every_pixel(page):
+    """Noise, which fills the table of codes; one grey alone, the longest runs; and every grey. To the last bit."""
+    noise = torch.randint(256, (2, 784), generator=torch.Generator().manual_seed(2))
+    images = torch.cat([noise, torch.zeros(1, 784, dtype=int), torch.arange(784).unsqueeze(0) % 256])
+    gif = open_saved(ask(page.path, "gifAddress", images.tolist()))
+    assert gif.size == (224, 224)
+    assert torch.equal(frames_of(gif), there_and_back(images.view(-1, 28, 28).int()))
+    waits = [frame.info["duration"] for frame in ImageSequence.Iterator(gif)]
+    assert waits == [600] + 5 * [120]
+
+
+@needs_node
+def test_codes_of_three_alike_pixels_as_by_hand(page):
+    """Clear, 7, the run 7 7, end: of 9 bits each, the first lowest."""
+    codes = sum(code << 9 * k for k, code in enumerate([256, 7, 258, 257]))
+    assert ask(page.path, "(pixels) => compress(Uint8Array.from(pixels))", [7, 7, 7]) == [*codes.to_bytes(5, "little")]
+
+
+@needs_node
+def test_the_gif_saved_is_of_the_latent_points_in_use(page):
+    """Of another 9 than the first, and not of where the point stands."""
+    function = """() => {
+      const link = { click() {} };
+      document.createElement = () => link;
+      buttons[0].onclick();
+      gif.onclick();
+      return [link.download, link.href];
+    }"""
+    name, address = ask(page.path, function)
+    expected = walk_in_pytorch(page, [page.ends[9][1], page.ends[3][0], page.ends[2][0]])
+    found = frames_of(open_saved(address))
+    assert name == "walk-9-3-2.gif" and len(found) == 40
+    assert (found - there_and_back(expected)).abs().max() <= 1
+
+
+@needs_chromium
+def test_chromium_saves_the_walks_that_pytorch_draws_as_gif_and_as_strip(page, tmp_path):
+    """Through three digits and through two, within one grey level; between the images of a strip, two pixels of 160."""
+    shown = selftest(page.path, tmp_path / "profile")
+    assert shown["scrollWidth"] <= shown["clientWidth"]
+    names = ["walk-9-3-2.gif", "walk-9-3-2.png", "walk-3-2.gif", "walk-3-2.png"]
+    assert list(shown["saved"]) == names
+    for name, address in shown["saved"].items():
+        expected = walk_in_pytorch(page, [page.ends[int(digit)][0] for digit in re.findall(r"\d", name)])
+        picture = open_saved(address)
+        if name.endswith("gif"):
+            found, expected = frames_of(picture), there_and_back(expected)
+        else:
+            assert picture.format == "PNG"
+            columns = nn.functional.pad(shrink(picture), (0, 2), value=160).view(28, -1, 30).transpose(0, 1)
+            found = columns[:, :, :28]
+            assert (columns[:, :, 28:] == 160).all()
+        assert found.shape == expected.shape
+        assert (found - expected).abs().max() <= 1
 
 
 def test_the_page_needs_nothing_but_itself(page):
