@@ -17,5 +17,5 @@ def export_networks(source: Path, target: Path) -> None:
     """Write the generator to sample from and the discriminator, alone, to `target`: a few megabytes to share instead
     of a whole training."""
     content = checkpoint.load(source, KIND)
-    kept = {key: content[key] for key in ("latent_dim", "width", "recipe", "discriminator")}
+    kept = {key: content[key] for key in ("latent_dim", "width", "epsilon", "recipe", "discriminator")}
     checkpoint.save(target, KIND, {**kept, "generator": load_generator(source).state_dict()})

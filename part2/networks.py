@@ -23,21 +23,22 @@ class Generator(nn.Module):
         h_k     = LeakyReLU(BatchNorm(W_k h_{k−1} + b_k))             256, 512, 1024 units
         G(z)    = tanh(W_5 h_4 + b_5)                                 784 pixels in [−1, 1]
 
-    with LeakyReLU(a) = max(a, 0.2 a) and BatchNorm(a) = γ (a − mean) / √(var + 1e-5) + β over the batch (over running
+    with LeakyReLU(a) = max(a, 0.2 a) and BatchNorm(a) = γ (a − mean) / √(var + ε) + β over the batch (over running
     averages in eval mode; Ioffe & Szegedy 2015).
 
     Activations are computed in place: a hook that keeps a layer's output must copy it.
 
-    Shapes: z (n, latent_dim), drawn from a standard normal → images (n, 1, 28, 28). `width` widens all hidden layers.
+    Shapes: z (n, latent_dim), drawn from a standard normal → images (n, 1, 28, 28). `width` widens all hidden layers;
+    `epsilon` is BatchNorm's ε.
     """
 
-    def __init__(self, latent_dim: int, width: int = 1):
+    def __init__(self, latent_dim: int, width: int = 1, epsilon: float = 1e-5):
         super().__init__()
         self.latent_dim, self.width = latent_dim, width
         widths = [width * units for units in (128, 256, 512, 1024)]
         layers = [Linear(latent_dim, widths[0]), nn.LeakyReLU(0.2, inplace=True)]
         for n_in, n_out in itertools.pairwise(widths):
-            layers += [Linear(n_in, n_out), nn.BatchNorm1d(n_out), nn.LeakyReLU(0.2, inplace=True)]
+            layers += [Linear(n_in, n_out), nn.BatchNorm1d(n_out, epsilon), nn.LeakyReLU(0.2, inplace=True)]
         layers += [Linear(widths[-1], PIXELS), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 
@@ -93,7 +94,7 @@ def load_generator(path: Path | str) -> Generator:
     last weights. UserError if there is none.
     """
     content = checkpoint.load(path, KIND)
-    generator = Generator(content["latent_dim"], content["width"])
+    generator = Generator(content["latent_dim"], content["width"], content.get("epsilon", 1e-5))
     generator.load_state_dict(content.get("average") or content["generator"])
     return measure_statistics(generator) if content.get("average") else generator.eval()
 

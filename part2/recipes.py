@@ -27,6 +27,7 @@ class Recipe:
     average         how slowly the average of the generator's weights forgets, at most; 0: no average, sample from the
                     last weights
     width           how many times as wide the hidden layers of both networks are
+    epsilon         what BatchNorm adds to the variance
     """
 
     optimizer: str = "adam"
@@ -37,6 +38,7 @@ class Recipe:
     penalty: float = 0.0
     average: float = 0.0
     width: int = 1
+    epsilon: float = 1e-5
 
     def make_optimizer(self, network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
         if self.optimizer == "rmsprop":
@@ -58,6 +60,8 @@ RECIPES = {
     "reference_rmsprop": replace(REFERENCE, optimizer="rmsprop"),
     "reference_schedule": replace(REFERENCE, halving=20),
     "reference_wide": replace(REFERENCE, width=2),
+    # the settings of a widely used script (PyTorch-GAN, gan.py)
+    "reference_popular": replace(REFERENCE, betas=(0.5, 0.999), epsilon=0.8),
     # the improved recipe without one of its parts
     "improved_betas": replace(IMPROVED, betas=REFERENCE.betas),
     "improved_learning_rate": replace(IMPROVED, learning_rate=REFERENCE.learning_rate),

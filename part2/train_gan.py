@@ -68,8 +68,9 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
     last_batch = args.n_epochs * batches_per_epoch
 
     recipe = RECIPES[args.recipe]
+    sizes = {"latent_dim": args.latent_dim, "width": recipe.width, "epsilon": recipe.epsilon}
     torch.manual_seed(args.seed)  # the initial weights; nothing else draws from the global generator
-    generator = Generator(args.latent_dim, recipe.width).to(device)
+    generator = Generator(**sizes).to(device)
     game = Game(generator, Discriminator(recipe.width).to(device), recipe, args.learning_rate)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16")
     grid_z = torch.randn(GRID**2, args.latent_dim, generator=seeds.generator(args.seed, "grid")).to(device)
@@ -78,9 +79,8 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
 
     progress, means = Progress(), RunningMeans(*MEANS, device=device)
     run = open_run(args, SCRIPT, f"part2/{args.recipe}-seed{args.seed}", KIND)
-    description = {"latent_dim": args.latent_dim, "width": recipe.width, "recipe": asdict(recipe)}
     learners = {**game.learners(), "means": means}
-    saver = Saver(run, args.checkpoint_interval, description, learners, progress)
+    saver = Saver(run, args.checkpoint_interval, sizes | {"recipe": asdict(recipe)}, learners, progress)
     table = Table(epoch="d", batch="d", **dict.fromkeys(MEANS, ".3f"), seconds=".1f", floors=".2f")
     order = batches(len(images), batch_size, args.seed, progress.batch, device)
     with saver, progress_bar(last_batch, "batch", done=progress.batch) as bar:

@@ -33,13 +33,23 @@ def test_the_named_else_the_newest_finished_else_the_pretrained_is_taken_and_it_
 
 
 def test_exported_are_the_generator_to_sample_from_and_the_discriminator_and_nothing_else(tmp_path):
-    last, average, opponent = Generator(4, width=2), Generator(4, width=2), Discriminator(width=2)
+    last, average, opponent = Generator(4, 2, 0.8), Generator(4, 2, 0.8), Discriminator(width=2)
     states = {"generator": last.state_dict(), "average": average.state_dict(), "progress": {"batch": 9}}
     states["discriminator"] = opponent.state_dict()
-    checkpoint.save(tmp_path / "checkpoint.pt", "GAN", {"latent_dim": 4, "width": 2, "recipe": {"penalty": 1}} | states)
+    content = {"latent_dim": 4, "width": 2, "epsilon": 0.8, "recipe": {"penalty": 1}}
+    checkpoint.save(tmp_path / "checkpoint.pt", "GAN", content | states)
     export_networks(tmp_path, tmp_path / "exported.pt")
     exported = checkpoint.load(tmp_path / "exported.pt", "GAN")
-    assert exported.keys() == {"schema", "kind", "latent_dim", "width", "recipe", "generator", "discriminator"}
+    assert exported.keys() == {
+        "schema",
+        "kind",
+        "latent_dim",
+        "width",
+        "epsilon",
+        "recipe",
+        "generator",
+        "discriminator",
+    }
     assert exported["recipe"] == {"penalty": 1}
     ours, original = load_generator(tmp_path / "exported.pt"), load_generator(tmp_path)
     assert not differences(ours.state_dict(), original.state_dict())

@@ -85,15 +85,15 @@ def test_measured_statistics_are_those_of_the_activations():
 
 @pytest.mark.parametrize("average", [True, False])
 def test_load_generator_takes_the_average_where_there_is_one_and_is_ready_to_sample(tmp_path, average):
-    last, averaged = Generator(4, width=2), Generator(4, width=2)
+    last, averaged = Generator(4, width=2, epsilon=0.8), Generator(4, width=2, epsilon=0.8)
     last(torch.randn(8, 4))  # so that BatchNorm's running averages differ from a new network's
-    content = {"latent_dim": 4, "width": 2, "generator": last.state_dict()}
+    content = {"latent_dim": 4, "width": 2, "epsilon": 0.8, "generator": last.state_dict()}
     content |= {"average": averaged.state_dict()} if average else {}
     checkpoint.save(tmp_path / "checkpoint.pt", "GAN", content)
     loaded = load_generator(str(tmp_path))
     expected = measure_statistics(averaged) if average else last
     assert not differences(loaded.state_dict(), expected.state_dict())
-    assert (loaded.latent_dim, widths(loaded)[1]) == (4, 256)
+    assert (loaded.latent_dim, widths(loaded)[1], layers(loaded, nn.BatchNorm1d)[0].eps) == (4, 256, 0.8)
     assert not any(module.training for module in loaded.modules())
 
 

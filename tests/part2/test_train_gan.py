@@ -25,7 +25,13 @@ from tests.tiny_runs import PART2, NarrowDiscriminator, NarrowGenerator, differe
 
 @pytest.mark.parametrize(
     ("recipe", "seed", "learning_rate"),
-    [("reference", 0, 2e-4), ("improved", 5, 5e-4), ("improved_paired", 0, 5e-4), ("improved", 0, 1e-3)],
+    [
+        ("reference", 0, 2e-4),
+        ("improved", 5, 5e-4),
+        ("improved_paired", 0, 5e-4),
+        ("reference_popular", 0, 2e-4),
+        ("improved", 0, 1e-3),
+    ],
 )
 def test_a_run_is_the_loop_written_plainly(recipe, seed, learning_rate, in_float64, light, tmp_path, monkeypatch):
     """Five epochs of two batches; of 90 images, 26 others are left over in each. The rate falls batch by batch."""
@@ -36,7 +42,7 @@ def test_a_run_is_the_loop_written_plainly(recipe, seed, learning_rate, in_float
     folder = PART2.start(tmp_path / "run", *flags)
 
     torch.manual_seed(seed)
-    generator, discriminator = NarrowGenerator(6), NarrowDiscriminator()
+    generator, discriminator = NarrowGenerator(6, epsilon=RECIPES[recipe].epsilon), NarrowDiscriminator()
     orders = [torch.randperm(90, generator=seeds.generator(seed, "order", epoch)) for epoch in range(5)]
     indices = [part for order in orders for part in order[:64].split(32)]
     noise = [torch.randn(32, 6, generator=seeds.generator(seed, "noise", batch)) for batch in range(1, 11)]
@@ -51,7 +57,7 @@ def test_a_run_is_the_loop_written_plainly(recipe, seed, learning_rate, in_float
     for name, network in (("generator", generator), ("discriminator", discriminator), ("average", average)):
         for key, weight in network.named_parameters() if name in trained else ():
             torch.testing.assert_close(trained[name][key], weight.data, rtol=1e-6, atol=1e-8)
-    assert ("average" in trained) == (recipe != "reference")
+    assert ("average" in trained) == recipe.startswith("improved")
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("float32", None), ("bf16", torch.bfloat16)])
@@ -60,9 +66,9 @@ def test_width_latent_dim_and_precision_reach_both_networks(precision, dtype, li
     built, passes = [], []
 
     def watch(kind: type) -> None:
-        def made(*of):
-            network = kind(*of)
-            built.append((kind, *of))
+        def made(*of, **sizes):
+            network = kind(*of, **sizes)
+            built.append((kind, *of, *sizes.values()))
             network.register_forward_pre_hook(lambda *_: passes.append((kind, precision_now())))
             return network
 
@@ -75,10 +81,15 @@ def test_width_latent_dim_and_precision_reach_both_networks(precision, dtype, li
     watch(NarrowDiscriminator)
     monkeypatch.setattr(part2.train_gan, "draw_grid", lambda *_: None)
     folder = PART2.start(tmp_path / "run", "--recipe", "reference_wide", "--precision", precision)
-    assert built == [(NarrowGenerator, 6, 2), (NarrowDiscriminator, 2)]
+    assert built == [(NarrowGenerator, 6, 2, 1e-5), (NarrowDiscriminator, 2)]
     assert passes == [(NarrowGenerator, dtype), (NarrowDiscriminator, dtype), (NarrowDiscriminator, dtype)] * 6
     saved = PART2.saved(folder)
-    assert [saved[name] for name in ("latent_dim", "width", "recipe")] == [6, 2, asdict(RECIPES["reference_wide"])]
+    assert [saved[name] for name in ("latent_dim", "width", "epsilon", "recipe")] == [
+        6,
+        2,
+        1e-5,
+        asdict(RECIPES["reference_wide"]),
+    ]
 
 
 def test_looking_on_and_others_draws_change_no_bit_of_training(light, straight, tmp_path, monkeypatch, few):
