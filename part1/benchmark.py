@@ -1,16 +1,17 @@
-"""How fast is the LSTM by hand? A training step and a forward pass beside nn.LSTM, plain loops and the machine's floor.
+"""How fast is the LSTM by hand? It is compared with nn.LSTM, with plain loops and with a lower bound, the floor.
 
     python part1/benchmark.py
     python part1/benchmark.py --lengths 10 30 --rounds 5
 
-All take turns, round after round; a turn is several steps, the first of them not timed. Speeds are medians over rounds
-of the ratio to nn.LSTM's turn in the same round: above 1 is faster than nn.LSTM. A training step is forward, cross
-entropy, backward, clipping and RMSprop, on one scalar a digit. Writes benchmark.csv, benchmark.png and, as every run,
-config.json and result.json.
+All contestants take turns, round after round. A turn is several steps; the first step is not timed. A speed is the
+ratio to nn.LSTM's turn in the same round, as the median over rounds: above 1 is faster than nn.LSTM. A training step is
+forward, cross entropy, backward, clipping and RMSprop, with one scalar per digit. A forward pass is timed too. The
+floor is the time of the matrix products alone. Writes benchmark.csv, benchmark.png and, like every run, config.json and
+result.json.
 
-Over long sequences nn.LSTM loses time to fresh memory, which the LSTM by hand uses again. How much it is without that
-is seen where nn.LSTM runs in a process of its own with another allocator: with huge pages (THP_MEM_ALLOC_ENABLE=1, on
-Linux), and with jemalloc where that is installed.
+On long sequences nn.LSTM loses time because it takes new memory at each step; the LSTM by hand uses its memory again.
+To show how much this is, nn.LSTM also runs in processes of its own with other allocators: with huge pages
+(THP_MEM_ALLOC_ENABLE=1, on Linux), and with jemalloc if it is installed.
 
 On CUDA expect nn.LSTM to win: the LSTM by hand launches eight kernels a step forward and ten back, where cuDNN does
 many steps in one. `--model torch_lstm` is the fast one there. (This was not measured: there was no GPU.)
@@ -50,7 +51,7 @@ YARDSTICK = "nn.LSTM"
 
 
 class FourProducts(LSTM):
-    """The loop as the equations are written: each gate's own products with x(t) and h(t−1)."""
+    """The loop exactly as the equations say: each gate has its own products with x(t) and h(t−1)."""
 
     def read(self, x: torch.Tensor, state=None) -> tuple[torch.Tensor, torch.Tensor]:
         h = c = x.new_zeros(len(x), self.hidden_dim)
@@ -106,7 +107,7 @@ def forward_pass(network: nn.Module, x: torch.Tensor, _targets: torch.Tensor) ->
 
 
 def products(x: torch.Tensor, hidden: int, backward: bool) -> Callable[[], None]:
-    """The matrix products that no LSTM can do without: W_·h h forward, W_·hᵀ δ and δ hᵀ back, at each step."""
+    """The matrix products that every LSTM needs at each step: W_·h h forward; W_·hᵀ δ and δ hᵀ backward."""
     W, h, delta = x.new_ones(4 * hidden, hidden), x.new_ones(hidden, len(x)), x.new_ones(4 * hidden, len(x))
     W_T = W.T.contiguous()
 
@@ -124,7 +125,7 @@ STEPS = {"training step": training_step, "forward pass": forward_pass}
 
 
 def allocators(device: torch.device) -> dict[str, dict[str, str]]:
-    """nn.LSTM with another allocator: a name, and what asks for it in the environment of a process."""
+    """Other allocators for nn.LSTM: name → the environment variables that a process needs for it."""
     if sys.platform != "linux" or device.type != "cpu":
         return {}
     jemalloc = ctypes.util.find_library("jemalloc")
@@ -133,7 +134,7 @@ def allocators(device: torch.device) -> dict[str, dict[str, str]]:
 
 
 class InAnotherProcess:
-    """nn.LSTM in a process of its own, which starts with `environment`."""
+    """nn.LSTM in a process of its own, started with these environment variables."""
 
     def __init__(self, environment: dict[str, str], args: argparse.Namespace):
         self._pipe, theirs = multiprocessing.Pipe()
@@ -143,14 +144,14 @@ class InAnotherProcess:
             self._process.start()
 
     def turn(self, kind: str, length: int) -> Callable[[float], float]:
-        """As `common.timing.turn`."""
+        """Like `common.timing.turn`, but in the other process."""
 
         def timed(seconds: float) -> float:
             try:
                 self._pipe.send((kind, length, seconds))
                 return self._pipe.recv()
             except (EOFError, OSError):
-                raise cli.UserError("the process of another allocator has ended", status=1) from None
+                raise cli.UserError("the process with another allocator has ended", status=1) from None
 
         return timed
 
@@ -162,7 +163,7 @@ class InAnotherProcess:
 
 
 def serve(pipe, args: argparse.Namespace, threads: int) -> None:
-    """Take the turns that are asked for, for ever."""
+    """Run in the other process: take each turn that is asked for, until the process is ended."""
     torch.set_num_threads(threads)
     torch.manual_seed(args.seed)
     network = TorchLSTM(1, args.num_hidden, NUM_CLASSES).to(args.device)
@@ -177,13 +178,13 @@ def serve(pipe, args: argparse.Namespace, threads: int) -> None:
 
 
 def data(length: int, args: argparse.Namespace) -> tuple[torch.Tensor, torch.Tensor]:
-    """A batch of random numbers, and as many targets."""
+    """A batch of random sequences (batch, length, 1) and their targets (batch,)."""
     x = torch.randn(args.batch_size, length, 1, device=args.device)
     return x, torch.randint(NUM_CLASSES, (args.batch_size,), device=args.device)
 
 
 def kept_for_backward(network: nn.Module, length: int, batch_size: int) -> int:
-    """Bytes that a forward pass over `length` steps keeps for backward, parameters aside."""
+    """The bytes that a forward pass over `length` steps keeps for backward, without the parameters."""
     kept = {}
     parameters = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
 
@@ -243,7 +244,7 @@ def benchmark(args: argparse.Namespace) -> Path:
 
 
 def draw(rows: list[dict], path: Path) -> None:
-    """Speed against nn.LSTM over length; the training step left, the forward pass right."""
+    """Speed relative to nn.LSTM, over length: the training step on the left, the forward pass on the right."""
     figure = new_figure(9, 3.8)
     lengths = sorted({row["length"] for row in rows})
     for axes, kind in zip(figure.subplots(1, 2, sharey=True), ("training step", "forward pass"), strict=True):
@@ -274,7 +275,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     length = cli.int_between(1, MAX_TRAINED_LENGTH)
     add("--lengths", nargs="+", type=length, default=lengths, help="input lengths, in digits")
     add("--rounds", type=cli.int_between(1), default=9, help="turns of each contestant at each length")
-    add("--turn", type=cli.float_between(0), default=0.3, help="seconds a turn takes, about")
+    add("--turn", type=cli.float_between(0), default=0.3, help="about how many seconds a turn takes")
     add("--batch_size", type=cli.int_between(1), default=128, help="sequences in a batch")
     add("--num_hidden", type=cli.int_between(1, 4096), default=128, help="units in h (and c)")
     cli.add_shared_flags(parser)

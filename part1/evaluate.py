@@ -3,11 +3,11 @@
     python part1/evaluate.py
     python part1/evaluate.py --run outputs/part1/MY-RUN --lengths 10 1000 100000 1048576 --seed 7
 
-Prints a table and writes nothing. The palindromes were never trained on: they are held out from a curriculum, and of a
-run by epochs those of its own length that it trained on are left out. 10,000 palindromes up to length 1,000, then 1,000
-up to 100,000, 100 up to 1,048,576, 20 beyond; drawn one by one, so that below length 10, where few exist, most come
-more than once. A network that was trained on marked digits is tested on such. Memory does not grow with length, but for
-the digits themselves, a byte each.
+Prints a table and writes nothing. The network never trained on these palindromes: a curriculum holds them out, and for
+a run of train.py those that it trained on are left out. There are 10,000 palindromes for lengths up to 1,000, then
+1,000 up to 100,000, 100 up to 1,048,576 and 20 beyond. Below length 10 only few exist, so most of them are tested more
+than once. A network that was trained on marked digits is tested on marked digits. Memory grows with length by one byte
+per digit only.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from part1.palindromes import MAX_INPUT_LENGTH, MIN_HELD_OUT_LENGTH
 
 
 def evaluate(args: argparse.Namespace) -> dict[str, float]:
-    """Print the table of one run; returns it, length → accuracy."""
+    """Test one run's network and print the table. Returns it: length → accuracy."""
     source = find_network(args.run)
     network = load_network(source).to(args.device)
     config = read_json((source if source.is_dir() else source.parent) / "config.json")

@@ -1,21 +1,21 @@
 """A page that runs an LSTM in a browser: type digits, watch its gates and its memory, change a digit.
 
     python part1/explore.py                                    the newest run's network
-    python part1/explore.py --run outputs/pretrained/lstm      the one that comes with the project
+    python part1/explore.py --run outputs/pretrained/lstm      the pretrained network
     python part1/explore.py --run outputs/part1/MY-RUN --seed 3
 
-Without --run: the newest finished run of train.py or train_curriculum.py under outputs/, else the pretrained LSTM.
-Writes a folder outputs/part1/explore-seedN-TIME with explore.html, one file of 0.4 MB that needs neither a server nor a
-network, and result.json. The page reads up to 100,000 digits by the equations of lstm.py (lstm.js has them), and shows
-over time c of the units that carry the first digit, i, f, o of one of them, and how likely each digit is as the
-answer if it were asked now. --seed draws the palindrome that the page opens with.
+Without --run, it takes the newest finished run of train.py or train_curriculum.py under outputs/, else the pretrained
+LSTM. Writes a folder outputs/part1/explore-seedN-TIME with result.json and explore.html, one file of 0.4 MB that needs
+no server and no internet. The page reads up to 100,000 digits with the equations of lstm.py (they are in lstm.js). Over
+time it shows c of the units that carry the first digit, i, f and o of one of these units, and the probability of each
+digit if the network had to answer now. --seed chooses the palindrome that the page opens with.
 
-The units are those with the greatest R², as in show_gates.py, here the mean of R² after 10, 30 and 100 digits. Beside
-each digit stands its code: the mean of tanh c of these units over palindromes that begin with it.
+The units are those with the greatest R², as in show_gates.py; here it is the mean of R² after 10, 30 and 100 digits.
+Beside each digit the page shows its code: the mean of tanh c of these units over palindromes that begin with it.
 
-All numbers are stored as float32, and the page computes in float64: what it finds at each of 1,000 digits is within
-1e-9 of what PyTorch finds in float64, and its probabilities are within 1e-4 of PyTorch's in float32. Chromium reads
-1,000 digits in about 60 ms.
+All weights are stored as float32, and the page computes in float64. At each of 1,000 digits its values are within 1e-9
+of PyTorch's in float64, and its probabilities are within 1e-4 of PyTorch's in float32. Chromium reads 1,000 digits in
+about 60 ms.
 """
 
 import argparse
@@ -39,13 +39,13 @@ from part1.palindromes import encode as encode_digits
 from part1.traces import explained, trace
 
 UNITS = 12  # shown
-SEQUENCES = 1000  # by which they are chosen
-STEPS = [10, 30, 100]  # after which they are asked
+SEQUENCES = 1000  # for their choice
+STEPS = [10, 30, 100]  # after which R² is measured
 TEMPLATE = Path(__file__).with_suffix(".html")
 
 
 def lstm_of(network: nn.Module, source: Path) -> LSTM:
-    """The network as an LSTM by hand that reads digits; UserError if it is none and cannot be made one."""
+    """Turn the network into an LSTM by hand that reads digits; UserError if that is not possible."""
     network = by_hand(network)
     if not isinstance(network, LSTM):
         raise UserError(f"{source}: its network is no LSTM; name a run of --model lstm or torch_lstm")
@@ -60,7 +60,7 @@ def lstm_of(network: nn.Module, source: Path) -> LSTM:
 
 
 def choose_units(network: LSTM, digits: torch.Tensor) -> tuple[list[int], torch.Tensor]:
-    """The units that carry the first of the digits (n, 100), and of each first digit their code (10, units)."""
+    """The units that carry the first of the digits (n, 100), and the code of each first digit (10, units)."""
     memory, first = trace(network, digits, STEPS)["c"], digits[:, 0].long().cpu()
     shares = torch.stack([explained(c, first) for c in memory]).mean(0)
     units = shares.argsort(descending=True)[:UNITS]
@@ -70,7 +70,7 @@ def choose_units(network: LSTM, digits: torch.Tensor) -> tuple[list[int], torch.
 
 
 def build_page(network: LSTM, units: list[int], codes: torch.Tensor, digits: list[int]) -> str:
-    """The template with the network in it, the units to show and their codes, and the digits to open with."""
+    """Put the network, the units to show, their codes and the first digits into the template; returns the page."""
     ten = encode_digits(torch.arange(NUM_CLASSES), network.encoding)
     model = {name: encode(getattr(network, name)) for name in ("weight_ih", "weight_hh", "bias")}
     model |= {"ten": encode(ten), "codes": encode(codes)}

@@ -20,19 +20,20 @@ class LSTM(nn.Module):
         h(t) = tanh(c(t)) ⊙ o(t)                      short-term memory, h(0) = 0
         logits = W_p h(T) + b_p
 
-    The four gates lie stacked in PyTorch's order i, f, g, o, so that weights copy to and from `nn.LSTM` row for row
-    (its two biases add up to the one here; `part1.networks.to_torch` does it):
+    The weights of the four gates are stacked in PyTorch's order i, f, g, o, so they can be copied to and from `nn.LSTM`
+    row by row (`part1.networks.to_torch` does it; PyTorch has two biases, whose sum is the one here):
 
         weight_ih = [W_ix; W_fx; W_gx; W_ox]   (4·hidden, input)
         weight_hh = [W_ih; W_fh; W_gh; W_oh]   (4·hidden, hidden)
         bias      = [b_i; b_f; b_g; b_o]       (4·hidden,)
 
-    Shapes: x (batch, time, input_dim) → logits (batch, output_dim); ValueError for others. Without gradients no step is
-    kept: memory does not grow with time. `read` takes and gives (h, c), so that a sequence can be read in pieces.
+    Shapes: x (batch, time, input_dim) → logits (batch, output_dim); another shape is a ValueError. Without gradients
+    the steps are not kept, so memory does not grow with time. `read` takes and returns (h, c), so a sequence can be
+    read in pieces.
 
-    `plain=True` computes h(T) in the loop written out below, its gradients by autograd. Without it, `ThroughTime`
-    computes the same but for rounding, faster, its gradients derived by hand. Under autocast, and while PyTorch traces
-    or transforms the network (torch.compile, torch.export, torch.func), the plain loop serves in any case.
+    With `plain=True`, the loop below computes h(T), and autograd its gradients. Otherwise `ThroughTime` computes both:
+    it is faster, its gradients are derived by hand, and its results differ by rounding only. The plain loop is always
+    used under autocast and while PyTorch traces or transforms the network (torch.compile, torch.export, torch.func).
     """
 
     def __init__(self, input_dim: int, hidden_dim: int, output_dim: int, plain: bool = False):
@@ -46,16 +47,17 @@ class LSTM(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, length: int = 10) -> None:
-        """Draw initial weights with which memory over `length` steps works from the first batch on.
+        """Draw initial weights with which the memory reaches over `length` steps from the first batch on.
 
             b_f = log u with u ~ U(1, length − 1), b_i = −b_f      (Tallec & Ollivier 2018, "chrono")
             W_ih, W_fh, W_gh, W_oh each orthogonal                 (Saxe et al. 2014)
             W_·x ~ U(−1, 1),  b_g ~ U(−1, 1),  b_o = 0
 
-        At first a unit keeps the share σ(b_f) = u / (1 + u) of its memory at each step, so it remembers for about
-        u steps, and the units' memories spread over all times up to the length of the task. Orthogonal weights carry h
-        back without shrinking or blowing it up. And with b_g = 0 every candidate tanh(w x) would bend at x = 0; spread
-        out, the candidates of a scalar x tell ten digits apart from the first batch on.
+        At first a unit keeps the part σ(b_f) = u / (1 + u) of its memory at each step, so it remembers for about u
+        steps. Each unit has its own u, so together the units cover all times up to the length of the task. An
+        orthogonal matrix does not change the length of a vector, so h on its way forward and the gradient on its way
+        back neither grow nor shrink by it. If b_g were 0, every candidate tanh(w x) would be steepest at x = 0. With a
+        different b_g in each unit, the candidates of a scalar x tell ten digits apart from the first batch on.
         """
         b_i, b_f, b_g, b_o = self.bias.chunk(4)
         b_f.uniform_(1, max(length - 1, 1)).log_()
@@ -77,7 +79,7 @@ class LSTM(nn.Module):
     def read(
         self, x: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor] | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """x(1) … x(T) → h(T), c(T), each (batch, hidden); given as `state`, the next piece is read on from there."""
+        """x(1) … x(T) → h(T), c(T), each (batch, hidden). Pass both as `state` to read the next piece."""
         check_input("x", x, ("batch", "time", self.input_dim), self.weight_ih)
         h, c = state or (x.new_zeros(x.shape[0], self.hidden_dim),) * 2
         weights = self.weight_ih, self.weight_hh, self.bias

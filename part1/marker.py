@@ -1,4 +1,4 @@
-"""A second task: recall anywhere. One digit is marked; after many more, name it."""
+"""A second task, recall anywhere: one digit is marked, and the network names it at the end of the sequence."""
 
 import functools
 import math
@@ -20,13 +20,13 @@ from part1.palindromes import (
 def draw_marked(
     n: int, input_length: int, rng: np.random.Generator, held_out: bool, monotonous: int = 0
 ) -> torch.Tensor:
-    """n random sequences with a marked digit, uint8 (n, input_length + 1): the input, and the target as last column.
+    """n random sequences with a marked digit, uint8 (n, input_length + 1): the input, then the target as last column.
 
         3 1 4 1 [5] 9 2 6 5 3 | 5        [5] is marked, written 15; the target is 5
 
-    All digits are uniform, the mark stands anywhere in the first half. Which sequences are held out from training is
-    decided by a checksum over all digits, as for palindromes. Apart from the marked digit the first `monotonous` of
-    them have only one to three different digits (the third digit may be another).
+    All digits are uniform, and the mark is anywhere in the first half. As for palindromes, a checksum decides which
+    sequences are held out from training; here it is over all digits. The first `monotonous` sequences have only one to
+    three different digits beside the marked one (the third digit may be another one).
     """
     check_can_be_held_out(input_length)
     digits = rng.integers(0, 10, (n, input_length), dtype=np.uint8)
@@ -44,7 +44,7 @@ TASKS = {"palindrome": draw_palindromes, "marker": draw_marked}
 
 
 def draw_for(encoding: str) -> Callable[..., torch.Tensor]:
-    """What draws the sequences that a network with this encoding reads; as scalars, some palindromes begin near."""
+    """The function that draws the sequences for a network with this encoding. For scalar digits, some begin near."""
     if encoding.endswith(MARKED):
         return TASKS["marker"]
     return functools.partial(TASKS["palindrome"], near=encoding != "one_hot")

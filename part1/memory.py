@@ -12,17 +12,17 @@ from common.console import Table, progress_bar
 from part1.marker import draw_for
 from part1.palindromes import MAX_INPUT_LENGTH, PalindromeDataset, encode, split
 
-AT_ONCE = 1_000  # sequences that are read side by side
+AT_ONCE = 1_000  # sequences in one batch
 PIECE = 250  # digits of each that are encoded at a time
 LENGTHS = (10, 30, 100, 300, 1_000, 2_000, 10_000, 100_000)
-TESTED = {1_000: 10_000, 100_000: 1_000, 2**20: 100, MAX_INPUT_LENGTH: 20}  # sequences, at input lengths up to
+TESTED = {1_000: 10_000, 100_000: 1_000, 2**20: 100, MAX_INPUT_LENGTH: 20}  # up to this input length → sequences
 
 
 @torch.no_grad()
 def evaluate(network: nn.Module, inputs: torch.Tensor, targets: torch.Tensor, encoding: str) -> tuple[float, float]:
     """Mean cross entropy (nats) and accuracy of the network on the sequences: inputs (n, length), targets (n,).
 
-    A sequence is read in pieces, its state carried on, so that the memory this takes does not grow with its length.
+    Sequences are read in pieces, and the state goes on from piece to piece. So memory does not grow with length.
     """
     loss = correct = 0.0
     with progress_bar(inputs.numel(), "digit", delay=2) as bar:
@@ -40,10 +40,10 @@ def evaluate(network: nn.Module, inputs: torch.Tensor, targets: torch.Tensor, en
 def accuracy_at_lengths(
     network: nn.Module, encoding: str, lengths: Sequence[int], seed: int, trained_on: torch.Tensor | None = None
 ) -> dict[str, float]:
-    """The accuracy at each input length, as text → accuracy; printed as a table on the way.
+    """Test the network at each input length and print a table. Returns input length (as text) → accuracy.
 
-    Tests 10,000 sequences up to length 1,000, then 1,000 up to 100,000, 100 up to 2^20 and 20 up to 2^22: never ones
-    that a curriculum trained on (they are held out), and none of the digits `trained_on` (n, length + 1).
+    The number of sequences is 10,000 up to length 1,000, then 1,000 up to 100,000, 100 up to 2^20 and 20 up to 2^22.
+    All are held out, so no curriculum trained on them. Those that are among `trained_on` (n, length + 1) are left out.
     """
     device = next(network.parameters()).device
     table, accuracies = Table(input_length=",d", sequences=",d", wrong=",d", accuracy=".4f"), {}
@@ -64,7 +64,7 @@ def accuracy_at_lengths(
 
 
 def draw_dataset(input_length: int, data_size: int, seed: int) -> PalindromeDataset:
-    """The palindromes of a run by epochs with these settings."""
+    """Draw the palindromes of a run of part1/train.py with these settings."""
     return PalindromeDataset(input_length, data_size, np.random.default_rng(seeds.stream_seed(seed, "palindromes")))
 
 

@@ -16,9 +16,9 @@ KIND = "palindrome network"  # of a checkpoint
 
 @torch.no_grad()
 def to_torch(network: LSTM | VanillaRNN) -> nn.LSTM | nn.RNN:
-    """PyTorch's own layer with the network's weights, row for row; of its two biases the second is zero.
+    """PyTorch's own layer with the network's weights, row by row. PyTorch has two biases; the second one is set to 0.
 
-    It reads x (batch, time, input_dim); `network.fc` then reads its last output.
+    The layer reads x (batch, time, input_dim). Pass its last output to `network.fc` to get the logits.
     """
     kind = {LSTM: nn.LSTM, VanillaRNN: nn.RNN}[type(network)]
     options = {"dtype": network.bias.dtype, "device": network.bias.device}
@@ -34,7 +34,7 @@ def to_torch(network: LSTM | VanillaRNN) -> nn.LSTM | nn.RNN:
 def copy_from_torch(network: LSTM | VanillaRNN, core: nn.LSTM | nn.RNN) -> None:
     """Copy the weights of PyTorch's own layer into the network; ValueError if the network cannot hold them.
 
-    That is so unless the layer is of its kind and size, has one layer and one direction, and tanh as nn.RNN's default.
+    It can if PyTorch's layer is of the same kind and size, has one layer and one direction, and an nn.RNN uses tanh.
     """
     expected = to_torch(network)
     shapes = [{name: value.shape for name, value in layer.state_dict().items()} for layer in (core, expected)]
@@ -46,7 +46,7 @@ def copy_from_torch(network: LSTM | VanillaRNN, core: nn.LSTM | nn.RNN) -> None:
 
 
 class TorchLSTM(nn.Module):
-    """PyTorch's own `nn.LSTM` with the interface of `LSTM`: the yardstick, never the model."""
+    """PyTorch's own `nn.LSTM` with the interface of `LSTM`: the yardstick, for comparison only."""
 
     def __init__(self, input_dim: int, hidden_dim: int, output_dim: int):
         super().__init__()
@@ -74,7 +74,7 @@ class TorchLSTM(nn.Module):
 
 
 def by_hand(network: nn.Module) -> nn.Module:
-    """A trained `TorchLSTM` as the LSTM by hand that has its weights, in eval mode; any other network as it is."""
+    """Turn a trained `TorchLSTM` into the LSTM by hand with its weights, in eval mode; return any other unchanged."""
     if not isinstance(network, TorchLSTM):
         return network
     lstm = LSTM(network.lstm.input_size, network.hidden_dim, network.fc.out_features)
@@ -94,7 +94,7 @@ def initialise(network: nn.Module, init: str, length: int) -> None:
     memory   made for remembering over `length` steps: `LSTM.reset_parameters` says how and why
     uniform  every parameter ~ U(−k, k) with k = 1/√hidden: PyTorch's own initialisation
     normal   every weight ~ N(0, 1), biases zero: the reference's. With 128 units each gate sums 128 terms, so its
-             argument has a standard deviation up to √128 ≈ 11: gates start open or shut, and hardly learn
+             argument has a standard deviation of up to √128 ≈ 11: gates start open or shut, and hardly learn
     """
     if init == "memory":
         network.reset_parameters(length)
@@ -110,10 +110,10 @@ def initialise(network: nn.Module, init: str, length: int) -> None:
 
 
 def build(model: str, sizes: dict[str, int], init: str, length: int, seed: int, plain: bool = False) -> nn.Module:
-    """The network called `model`, initialised for sequences of `length`; `plain` asks for the LSTM's plain loop.
+    """Make the network called `model`, initialised for sequences of `length`; `plain` asks for the LSTM's plain loop.
 
-    `sizes` are input_dim, hidden_dim and output_dim. Draws from PyTorch's global generator, seeded with `seed`; nothing
-    else does.
+    `sizes` are input_dim, hidden_dim and output_dim. The weights come from PyTorch's global random generator, seeded
+    with `seed`. Nothing else uses that generator.
     """
     torch.manual_seed(seed)
     network = NETWORKS[model](**sizes, **({"plain": True} if plain else {}))
@@ -122,27 +122,27 @@ def build(model: str, sizes: dict[str, int], init: str, length: int, seed: int, 
 
 
 def find_network(named: Path | None) -> Path:
-    """The run or checkpoint whose network to use: the one that is named, else the newest finished run of part1's train
+    """Choose the run or checkpoint to load: `named` if it is given, else the newest finished run of Part 1's train
     scripts under outputs/, else the pretrained LSTM."""
     return find_run(named, ["part1/train.py", "part1/train_curriculum.py"], PRETRAINED / "lstm")
 
 
 def export_network(source: Path, target: Path) -> None:
-    """Write a run's trained network, alone, to `target`: what `load_network` needs, to share."""
+    """Write a run's trained network to `target`, without the state of its training: a small file to share."""
     content = checkpoint.load(source, KIND)
     description = {key: content[key] for key in ("model", "sizes", "encoding")}
     checkpoint.save(target, KIND, {**description, "progress": {"best": content["progress"]["best"]}})
 
 
 def load_network(path: Path | str) -> nn.Module:
-    """The trained network of a checkpoint of Part 1, in eval mode: at its best epoch by validation, or at the end of
-    its curriculum. `path` is the checkpoint or the folder of its run.
+    """Load the trained network of a Part 1 checkpoint, in eval mode: the one of the best epoch by validation, or of the
+    end of the curriculum. `path` is the checkpoint or the folder of its run.
 
-    It reads what `palindromes.encode(digits, network.encoding)` makes of digits. UserError if there is none.
+    The network's input is `palindromes.encode(digits, network.encoding)`. UserError if there is no trained network.
     """
     content = checkpoint.load(path, KIND)
     if content["progress"]["best"] is None:
-        raise UserError(f"{path}: this training has no network to show yet")
+        raise UserError(f"{path}: this training has no network to show yet; train on with --resume")
     network = NETWORKS[content["model"]](**content["sizes"])
     network.load_state_dict(content["progress"]["best"])
     network.encoding = content["encoding"]

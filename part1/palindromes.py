@@ -10,27 +10,28 @@ from torch.utils.data import Dataset
 from common.cli import UserError
 
 NUM_CLASSES = 10  # the digits
-MAX_INPUT_LENGTH = 2**22  # digits; to be tested on
-MAX_TRAINED_LENGTH = 100_000  # to be trained on, and wherever all steps are kept in memory
-MIN_HELD_OUT_LENGTH = 4  # digits; of shorter ones none can be held out
+MAX_INPUT_LENGTH = 2**22  # digits of a test sequence
+MAX_TRAINED_LENGTH = 100_000  # digits of a training sequence, and wherever all steps are kept
+MIN_HELD_OUT_LENGTH = 4  # digits; shorter sequences cannot be held out
 
 
 class PalindromeDataset(Dataset):
     """Distinct random palindromes of `input_length + 1` digits: the first `input_length` are the input, the last is
     the target.
 
-    The last digit equals the first, so the task is to remember the first digit over `input_length − 1` steps; the
-    digits that repeat in the second half say nothing about it. With input_length 5 a palindrome has six digits:
+    The last digit equals the first, so the task is to remember the first digit over `input_length − 1` steps. The
+    second half repeats the other digits, which say nothing about the first. With input_length 5 a palindrome has six
+    digits:
 
         7 3 1 1 3 | 7        input [7, 3, 1, 1, 3], target 7
 
-    Half of the digits (rounded up) are free, the others mirror them. Palindromes are drawn uniformly and without
-    repetition, as digits, never as numbers. Where fewer exist than asked for (1,000 at length 5), all are taken, in
-    random order: compare `len(dataset)` with the size asked for. (Beyond 18 free digits the first 18 alone are kept
-    distinct: of 10^18 beginnings, two that agree would not be missed.)
+    Half of the digits (rounded up) are free; the other half mirrors them. Palindromes are drawn uniformly and without
+    repetition. If fewer exist than `size` (only 1,000 at length 5), all of them are taken, in random order, so
+    `len(dataset)` may be smaller than `size`. (With more than 18 free digits, only the first 18 are kept distinct: they
+    begin in 10^18 ways, so this leaves out next to nothing.)
 
-    Shapes: digits uint8 (n, input_length + 1). `dataset[index]` gives inputs (…, input_length) and targets (…),
-    for one index or a tensor of them.
+    Shapes: digits uint8 (n, input_length + 1). `dataset[index]` returns inputs (…, input_length) and targets (…), for
+    one index or a tensor of them.
     """
 
     def __init__(self, input_length: int, size: int, rng: np.random.Generator):
@@ -60,13 +61,13 @@ class PalindromeDataset(Dataset):
 
 
 def split(n: int, portion_train: float) -> tuple[slice, slice, slice]:
-    """Training, validation and test part of n sequences: `portion_train` of them, and the rest in halves."""
+    """Split n sequences: `portion_train` of them for training, half of the rest for validation, half for the test."""
     n_train = int(n * portion_train)
     n_validation = (n - n_train) // 2
     if n_train < 1 or n_validation < 1:
         raise UserError(
-            f"--portion_train {portion_train}: of {n} palindromes {n_train} would train and {n_validation} validate; "
-            "each needs at least one"
+            f"--portion_train {portion_train}: of {n} palindromes, {n_train} would be for training and {n_validation} "
+            "for validation; each part needs at least one"
         )
     return slice(n_train), slice(n_train, n_train + n_validation), slice(n_train + n_validation, n)
 
@@ -74,15 +75,16 @@ def split(n: int, portion_train: float) -> tuple[slice, slice, slice]:
 def draw_palindromes(
     n: int, input_length: int, rng: np.random.Generator, held_out: bool, monotonous: int = 0, near: bool = False
 ) -> torch.Tensor:
-    """n random palindromes, digits uint8 (n, input_length + 1): ones to train on, or ones held out from training.
+    """n random palindromes, digits uint8 (n, input_length + 1), either for training or held out from training.
 
     A palindrome is held out if Σ k·d(k) over its free digits d(1), d(2), … is divisible by 10, else it may be trained
     on. The rule depends on the palindrome alone, so training and test never share one, however many are drawn. A draw
     on the wrong side is moved across by changing its third digit, which needs input_length ≥ 4.
 
-    The first `monotonous` of them have only one to three different digits after the first (the third, if it was
-    changed, may be another): long runs and odd mixtures, which uniform digits hardly ever contain. With `near`, half of
-    these begin with near digits (`draw_near`): as scalars they are the hardest to tell apart while the first is read.
+    The first `monotonous` palindromes have only one to three different digits after the first digit (the third digit
+    may be a fourth one if it was changed). They contain long runs and odd mixtures, which uniform digits hardly ever
+    contain. With `near`, half of them begin with near digits (`draw_near`); a network that reads digits as scalars
+    finds it hardest to tell these apart.
     """
     check_can_be_held_out(input_length)
     n_free = math.ceil((input_length + 1) / 2)
@@ -99,11 +101,11 @@ def draw_palindromes(
 def check_can_be_held_out(input_length: int) -> None:
     """ValueError if sequences of this length are too short for `move_across`."""
     if input_length < MIN_HELD_OUT_LENGTH:
-        raise ValueError(f"input_length {input_length} is below {MIN_HELD_OUT_LENGTH}: too short to hold any out")
+        raise ValueError(f"input_length {input_length} is below {MIN_HELD_OUT_LENGTH}: shorter ones cannot be held out")
 
 
 def draw_monotonous(n: int, length: int, rng: np.random.Generator) -> np.ndarray:
-    """Random digits (n, length), of one to three different kinds in each row."""
+    """Random digits (n, length), with one to three different digits in each row."""
     if n == 0:
         return np.empty((0, length), np.uint8)
     three = rng.integers(0, 10, (n, 3), dtype=np.uint8)
@@ -113,40 +115,41 @@ def draw_monotonous(n: int, length: int, rng: np.random.Generator) -> np.ndarray
 
 
 def draw_near(first: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Three digits (n, 3) to follow each first digit (n,): the same, a neighbour, 0 or 9, all equally likely."""
+    """The three digits (n, 3) after each first digit (n,): each is the same, one less, one more, 0 or 9 by chance."""
     low, high = np.maximum(first, 1) - 1, np.minimum(first, 8) + 1
     kinds = np.stack([low, first, high, np.zeros_like(first), np.full_like(first, 9)], axis=1)
     return np.take_along_axis(kinds, rng.integers(0, 5, (len(first), 3)), axis=1)
 
 
 def move_across(digits: np.ndarray, held_out: bool) -> None:
-    """Change the third digit of each row so that Σ k·d(k) is divisible by 10, or is not; k counts from 1."""
+    """Change the third digits in place so that Σ k·d(k) of each row is divisible by 10, or is not; k counts from 1."""
     weights = np.arange(1, digits.shape[1] + 1) % 10
-    checksum = np.array([row @ weights for row in digits]) % 10  # row by row, for memory's sake
+    checksum = np.array([row @ weights for row in digits]) % 10  # row by row, to save memory
     if held_out:
         digits[:, 2] = (digits[:, 2] + 3 * checksum) % 10  # 3 · 3 · checksum + checksum = 10 · checksum
     else:
         digits[checksum == 0, 2] = (digits[checksum == 0, 2] + 1) % 10
 
 
-ENCODINGS = {"scaled": 1, "raw": 1, "one_hot": NUM_CLASSES}  # name → numbers a digit becomes
-MARKED = "_marked"  # at the end of an encoding's name: one number more, which is 1 where a digit is marked
+ENCODINGS = {"scaled": 1, "raw": 1, "one_hot": NUM_CLASSES}  # name → numbers per digit
+MARKED = "_marked"  # end of an encoding's name: one more number per digit, which is 1 if it is marked
 MARK = 10  # a marked digit d is written 10 + d
 
 
 def input_dim(encoding: str) -> int:
-    """How many numbers a digit becomes."""
+    """The number of inputs per digit."""
     return ENCODINGS[encoding.removesuffix(MARKED)] + encoding.endswith(MARKED)
 
 
 def encode(digits: torch.Tensor, encoding: str) -> torch.Tensor:
-    """Digits (…, time) as what a network reads, (…, time, input_dim), in PyTorch's default dtype.
+    """Digits (…, time) → a network's input (…, time, input_dim), in PyTorch's default dtype.
 
     scaled   (digit − 4.5) / 4.5, one scalar in [−1, 1]
-    raw      the digit itself as a scalar: all of one sign, and 9 drives a unit nine times as hard as 1
-    one_hot  ten numbers, the digit's own 1, the others 0
+    raw      the digit itself as a scalar: never negative, and 9 has nine times the effect of 1
+    one_hot  ten numbers: 1 in the digit's place, 0 in the others
 
-    With "_marked" after the name, one number more: 1 for a marked digit (10 + d stands for d, marked), else 0.
+    With "_marked" after the name there is one more number: 1 for a marked digit, else 0. A marked digit d is given as
+    10 + d.
     """
     if encoding.endswith(MARKED):
         x = encode(digits % MARK, encoding.removesuffix(MARKED))

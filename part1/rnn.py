@@ -13,11 +13,11 @@ class VanillaRNN(nn.Module):
         h(t) = tanh(W_hx x(t) + W_hh h(t−1) + b_h),   h(0) = 0
         logits = W_p h(T) + b_p
 
-    weight_ih is W_hx (hidden, input), weight_hh is W_hh (hidden, hidden), bias is b_h (hidden,); they copy to and from
-    `nn.RNN` as they are (`part1.networks.to_torch` does it).
+    weight_ih is W_hx (hidden, input), weight_hh is W_hh (hidden, hidden), bias is b_h (hidden,). They can be copied to
+    and from `nn.RNN` unchanged (`part1.networks.to_torch` does it).
 
-    Shapes: x (batch, time, input_dim) → logits (batch, output_dim); ValueError for others. Without gradients no step is
-    kept. `read` takes and gives h, so that a sequence can be read in pieces.
+    Shapes: x (batch, time, input_dim) → logits (batch, output_dim); another shape is a ValueError. Without gradients
+    the steps are not kept. `read` takes and returns h, so a sequence can be read in pieces.
     """
 
     def __init__(self, input_dim: int, hidden_dim: int, output_dim: int):
@@ -33,9 +33,9 @@ class VanillaRNN(nn.Module):
     def reset_parameters(self, length: int = 10) -> None:
         """Draw initial weights as close to `LSTM`'s as a network without gates allows.
 
-        `length` is ignored: there is no gate to set by it; the argument is `LSTM`'s.
+        `length` is ignored, because no gate depends on it. The argument is there because `LSTM` has it.
 
-        W_hh orthogonal (Saxe et al. 2014),  W_hx ~ U(−1, 1),  b_h ~ U(−1, 1)
+            W_hh orthogonal (Saxe et al. 2014),  W_hx ~ U(−1, 1),  b_h ~ U(−1, 1)
         """
         nn.init.orthogonal_(self.weight_hh)
         self.weight_ih.uniform_(-1, 1)
@@ -50,7 +50,7 @@ class VanillaRNN(nn.Module):
         return self.fc(h)
 
     def read(self, x: torch.Tensor, state: tuple[torch.Tensor] | None = None) -> tuple[torch.Tensor]:
-        """x(1) … x(T) → (h(T),), (batch, hidden); given it as `state`, the next piece is read on from there."""
+        """x(1) … x(T) → (h(T),), of shape (batch, hidden). Pass it as `state` to read the next piece."""
         check_input("x", x, ("batch", "time", self.input_dim), self.weight_ih)
         (h,) = state or (x.new_zeros(x.shape[0], self.hidden_dim),)
         for x_t in x.unbind(1):

@@ -4,16 +4,16 @@
     python part1/show_gates.py --digits 7 3 1 1 3
     python part1/show_gates.py --run outputs/part1/MY-RUN --input_length 1000
 
-Writes gates.png. From top to bottom: the digits; over time, input gate i, forget gate f, output gate o and memory c of
-the units that carry the memory; how much the answer at the end hangs on each digit; and how surely the first digit can
-be told at each step. Long palindromes are shown twice: the first steps, and all. An nn.LSTM is shown as the LSTM by
-hand that has its weights.
+Writes gates.png. From top to bottom it shows the digits; over time, the input gate i, the forget gate f, the output
+gate o and the memory c of the units that carry the memory; how much the final answer depends on each digit; and how
+well the first digit is known at each step. A long palindrome is shown twice: its first steps, and all of it. For an
+nn.LSTM, the picture shows the LSTM by hand with the same weights.
 
-How far a unit carries the memory is measured by R²: the share of the variance of its c(T), over many palindromes, that
-lies between those of different first digits. How much memory holds is measured by a linear reading of c(t), fitted on
-half of the palindromes to name the first digit and counted on the other half. How much the answer hangs on a digit is
-measured by |∂ logit / ∂ x(t)|: how fast the logit of the answer at the end changes with what is read at t. That holds
-for small changes only: a memory far from zero hardly moves with them, whatever digit brought it there.
+Three things are measured. How much a unit carries the memory: R², the part of the variance of its c(T) over many
+palindromes that the first digit explains. How much the memory knows: a linear map from c(t) to the first digit, fitted
+on half of the palindromes; the picture shows its accuracy on the other half. How much the answer depends on a digit:
+|∂ logit / ∂ x(t)|, how fast the logit of the final answer changes with the input at t. This describes small changes
+only: they hardly move a memory that is far from zero, even at the digit that brought it there.
 """
 
 import argparse
@@ -35,16 +35,16 @@ from part1.networks import by_hand, find_network, load_network
 from part1.palindromes import MARKED, MAX_TRAINED_LENGTH, NUM_CLASSES, draw_palindromes
 from part1.traces import explained, sensitivity, trace
 
-UNITS = 6  # shown, as many as lines can be told apart
-SEQUENCES = 1000  # over which units are chosen and readings fitted
-READINGS = 60  # steps, at most, at which c is read
-FIRST = 20  # digits that the left half of a picture of a long palindrome shows
+UNITS = 6  # shown; there are as many line styles
+SEQUENCES = 1000  # for the choice of units and the linear maps
+READINGS = 60  # steps, at most, at which a linear map is fitted
+FIRST = 20  # digits in the left half of the picture of a long palindrome
 
 
 def read_linearly(c: torch.Tensor, first: torch.Tensor) -> float:
-    """Share of the second half of the sequences whose first digit a linear reading of c, fitted on the first, names.
+    """Accuracy of a linear map from c (n, hidden) to the first digit (n,), fitted on half of the rows, on the others.
 
-    Least squares to one-hot digits with a small ridge, c and 1 → digit.
+    The fit is by least squares to one-hot digits, with a constant and a small ridge penalty.
     """
     c = torch.cat([c / c.std().clamp(min=1e-6), torch.ones(len(c), 1)], dim=1).double()
     half = len(c) // 2
@@ -55,13 +55,13 @@ def read_linearly(c: torch.Tensor, first: torch.Tensor) -> float:
 
 
 def show_gates(args: argparse.Namespace) -> Path:
-    """Draw the picture; returns its folder."""
+    """Draw the picture of one network; returns its folder."""
     source = find_network(args.run)
     network = by_hand(load_network(source)).to(args.device)
     if not isinstance(network, LSTM):
         raise UserError(f"{source}: its network is no LSTM, so it has no gates to show")
     if network.encoding.endswith(MARKED):
-        raise UserError(f"{source}: its network recalls a marked digit; this picture is of palindromes")
+        raise UserError(f"{source}: its network recalls a marked digit; this picture is for palindromes")
     rng = np.random.default_rng(seeds.stream_seed(args.seed, "gates"))
     if args.digits:
         digits = torch.tensor([args.digits], dtype=torch.uint8)
@@ -104,7 +104,7 @@ def show_gates(args: argparse.Namespace) -> Path:
 
 
 def draw_picture(digits, traces, names, steps, readings, surely, hangs_on, folder: Path) -> None:
-    """gates.png; of `traces` each (steps, units)."""
+    """Write gates.png. Each of `traces` has the shape (steps, units)."""
     length = len(digits)
     spans = [length] if length <= 3 * FIRST else [FIRST, length]
     figure = new_figure(9, 9)
@@ -155,7 +155,7 @@ def draw_picture(digits, traces, names, steps, readings, surely, hangs_on, folde
 
 
 def draw_digits(axes, digits: list[int], title: str) -> None:
-    """Digits as text where there is room, else as a strip of greys."""
+    """Digits as text if there is room, else as a strip of grey values."""
     if len(digits) <= 3 * FIRST:
         for t, digit in enumerate(digits, 1):
             axes.text(t, 0.5, str(digit), ha="center", va="center", fontsize=9, weight="bold" if t == 1 else "normal")
@@ -173,8 +173,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("--run", type=Path, help=cli.RUN)
-    add("--digits", type=cli.int_between(0, 9), nargs="+", help="what it reads; if not given, a palindrome is drawn")
-    add("--input_length", type=cli.int_between(4, MAX_TRAINED_LENGTH), default=10, help="its length, if it is drawn")
+    add("--digits", type=cli.int_between(0, 9), nargs="+", help="the digits to read; if not given, a random palindrome")
+    add("--input_length", type=cli.int_between(4, MAX_TRAINED_LENGTH), default=10, help="length of the random one")
     cli.add_shared_flags(parser)
     return parser.parse_args(argv)
 

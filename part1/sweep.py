@@ -3,13 +3,14 @@
     python part1/sweep.py                                        all of it; hours
     python part1/sweep.py --networks lstm --lengths 5 10 --seeds 0 1
 
-Each run is a call of part1/train.py or part1/train_curriculum.py with a folder of its own under outputs/part1/sweep.
-Finished runs are not run again, so a sweep that was stopped goes on where it was, and more lengths or seeds can be
-added later. Writes sweep.csv (a row for each length that a run was tested at), table.md, sweep.png (accuracy over
-length) and curves.png (over epochs), from all finished runs there.
+Each run is a call of part1/train.py or part1/train_curriculum.py, with its own folder under outputs/part1/sweep.
+Finished runs are not run again. So a stopped sweep continues if you start it again, and you can add lengths or seeds
+later. Writes sweep.csv (a row for each length at which a run was tested), table.md, sweep.png (accuracy over length)
+and curves.png (accuracy over epochs), from all finished runs in the folder.
 
-A network is trained at each length anew by the assignment's recipe; or, where its name ends in _curriculum, once, with
-one-hot digits, and tested at lengths up to 1,000.
+By the assignment's recipe, a network is trained anew for each length. If its name ends in _curriculum or _marked, it
+is trained once, by curriculum on one-hot digits, and tested at lengths up to 1,000. With _marked it recalls a marked
+digit.
 """
 
 import argparse
@@ -33,7 +34,7 @@ TESTED_AT = [10, 30, 100, 300, 1000]  # after a curriculum
 
 
 class Network(NamedTuple):
-    """A row of the table: what it is called there, the script that trains it, and the script's flags."""
+    """A row of the table: its label, the script that trains the network, and the script's flags."""
 
     label: str
     script: str
@@ -64,16 +65,16 @@ STYLE_OF = dict(zip(BY_RECIPE, STYLES, strict=True))
 
 
 def trained_by_recipe(name: str) -> str:
-    """The network's name where it is trained by the recipe: its label and its style hold for all ways to train it."""
+    """The network's name without the way it is trained: all ways share its label and its style."""
     return name.removesuffix("_curriculum").removesuffix("_marked")
 
 
 def collect(run: FinishedRun) -> list[dict]:
-    """A finished run as rows of sweep.csv: one, or after a curriculum one for each length it was tested at.
+    """The rows of sweep.csv for a finished run: one, or after a curriculum one for each tested length.
 
-    `sequences_until_perfect` counts the training sequences of all epochs up to the first after which validation was
-    without an error. It is empty where that never was, and after a curriculum, which has no validation: how many
-    sequences that takes is the user's choice (--data_size), not a result.
+    `sequences_until_perfect` is the number of training sequences up to the end of the first epoch whose validation had
+    no error. It is empty if there was no such epoch. It is also empty after a curriculum, which has no validation: the
+    user chooses the number of its sequences (--data_size).
     """
     result = read_json(run.folder / "result.json")
     row = {"network": run.name, "input_length": run.arguments["input_length"], "seed": run.seed}
@@ -90,7 +91,7 @@ def collect(run: FinishedRun) -> list[dict]:
 
 
 def to_table(rows: list[dict]) -> str:
-    """Markdown: test accuracy, its mean over seeds, and in brackets the worst seed where it differs."""
+    """Markdown: the mean test accuracy over seeds, and in brackets that of the worst seed if it is lower."""
     lengths = sorted({row["input_length"] for row in rows})
     lines = []
     for network in dict.fromkeys(row["network"] for row in rows):
@@ -104,7 +105,7 @@ def to_table(rows: list[dict]) -> str:
 
 
 def draw_lengths(rows: list[dict], path: Path) -> None:
-    """Test accuracy over input length, by recipe, by curriculum, of a marked digit; and the sequences that it took."""
+    """Test accuracy over input length, for each way to train; and the number of sequences that the recipe needs."""
     figure = new_figure(9, 6.6)
     panels = [
         ("trained at each length, by the assignment's recipe", BY_RECIPE, "test_accuracy"),
@@ -134,7 +135,7 @@ def draw_lengths(rows: list[dict], path: Path) -> None:
 
 
 def length_axis(axes, lengths: list[int]) -> None:
-    """A logarithmic axis of input lengths, labelled from the longest down where labels do not meet."""
+    """A logarithmic axis of input lengths; a label is left out if it would touch that of a longer one."""
     labelled = []
     for length in reversed(lengths):
         if not labelled or length * (lengths[-1] / lengths[0]) ** 0.15 <= labelled[-1]:
@@ -147,7 +148,7 @@ def length_axis(axes, lengths: list[int]) -> None:
 
 
 def draw_points(axes, rows: list[dict], column: str) -> None:
-    """The column over input length, for each network: a point a seed, a line through their means."""
+    """The column over input length: for each network a point for each seed, and a line through the means."""
     for network in dict.fromkeys(row["network"] for row in rows):
         points = [(r["input_length"], r[column]) for r in rows if r["network"] == network and r[column] != ""]
         if points:
@@ -159,8 +160,8 @@ def draw_points(axes, rows: list[dict], column: str) -> None:
 
 
 def draw_curves(runs: list[FinishedRun], path: Path) -> None:
-    """Validation accuracy over epochs, a row for each network and a column for each length: the mean over seeds in a
-    band from the worst to the best. A run that ended before another counts on with its last accuracy."""
+    """Validation accuracy over epochs, a row for each network and a column for each length: the mean over seeds, in a
+    band from the worst to the best seed. For a run that ends before another, its last accuracy is used."""
     lengths = sorted({run.arguments["input_length"] for run in runs})
     networks = list(dict.fromkeys(run.name for run in runs))
     figure = new_figure(9, 1.2 + 1.15 * len(networks))
@@ -193,7 +194,7 @@ def draw_curves(runs: list[FinishedRun], path: Path) -> None:
 
 
 def plan(args: argparse.Namespace) -> list[PlannedRun]:
-    """The runs asked for: each network at each length with each seed, a curriculum once for all lengths."""
+    """The runs to make: each network at each length with each seed; a curriculum runs once for all lengths."""
     runs = []
     for name in args.networks:
         _, script, flags = NETWORKS[name]
@@ -227,10 +228,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add, length = parser.add_argument, cli.int_between(1, MAX_TRAINED_LENGTH)
     add("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="which networks")
     add("--lengths", nargs="+", type=length, default=[5, 10, 15, 25, 30], help="input lengths, in digits")
-    add("--seeds", nargs="+", type=cli.seed, default=[0, 1, 2, 3, 4], help="seeds, a run each")
+    add("--seeds", nargs="+", type=cli.seed, default=[0, 1, 2, 3, 4], help="seeds; one run for each")
     add("--max_epoch", type=cli.int_between(1), default=100, help="epochs of each run by the recipe, at most")
-    add("--jobs", type=cli.int_between(1, 1024), default=1, help="runs at once")
-    add("--out_dir", type=Path, default=OUTPUTS / "part1" / "sweep", help="where runs and results lie")
+    add("--jobs", type=cli.int_between(1, 1024), default=1, help="number of runs at the same time")
+    add("--out_dir", type=Path, default=OUTPUTS / "part1" / "sweep", help="the folder of the runs and results")
     return parser.parse_args(argv)
 
 

@@ -1,4 +1,4 @@
-"""The LSTM's loop over a sequence made fast: the same equations as `LSTM.loop`, its gradients derived by hand."""
+"""A fast form of the LSTM's loop over a sequence: the equations of `lstm.loop`, with gradients derived by hand."""
 
 import math
 import weakref
@@ -12,42 +12,45 @@ tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (∂, y) → ∂ ⊙ 
 
 
 class ThroughTime(torch.autograd.Function):
-    """x(1) … x(T), h(0), c(0), weight_ih, weight_hh, bias → h(T), c(T), and back: backpropagation through time (Werbos
-    1990) by hand.
+    """x(1) … x(T), h(0), c(0), weight_ih, weight_hh, bias → h(T), c(T), with a backward pass written by hand:
+    backpropagation through time (Werbos 1990).
 
-    ∂ stands for the derivative of the loss. ∂h(T) and ∂c(T) = ∂c are given; then, from t = T down to 1:
+    ∂a stands for the derivative of the loss with respect to a. PyTorch passes in ∂h(T), and ∂c(T) as the first ∂c.
+    Then, from t = T down to 1:
 
         ∂o = ∂h(t) ⊙ tanh c(t)
         ∂c(t) = ∂c + ∂h(t) ⊙ o ⊙ (1 − tanh² c(t))
         ∂i = ∂c(t) ⊙ g,   ∂f = ∂c(t) ⊙ c(t−1),   ∂g = ∂c(t) ⊙ i
         δ = [∂i ⊙ i(1 − i); ∂f ⊙ f(1 − f); ∂g ⊙ (1 − g²); ∂o ⊙ o(1 − o)]     at the gates' arguments
         ∂W_·h += δ h(t−1)ᵀ,   ∂W_·x += δ x(t)ᵀ,   ∂b += δ,   ∂x(t) = W_·xᵀ δ
-        ∂h(t−1) = W_·hᵀ δ,   ∂c(t−1) = ∂c(t) ⊙ f                             on to the step before
+        ∂h(t−1) = W_·hᵀ δ,   ∂c = ∂c(t) ⊙ f                                  for the step before
 
-    The same in a form that a processor likes better. It changes results by rounding only:
+    The code computes this in a form that is faster on a processor. The results differ by rounding only:
 
-    - The state lies (hidden, batch), so that each gate is one block of memory, and the products with h, x and b are
-      one: W z(t) with W = [W_·h, W_·x, b] and z(t) = [h(t−1); x(t); 1].
-    - tanh(a) = 2σ(2a) − 1 is faster than tanh(a). With the rows of g in W doubled one σ gives y(t) = [i; f; s; o], and
-      s = σ(2a_g) gives g2 = 2g = 4s − 2. Memory is kept doubled too: c2(t) = 2c(t) = f ⊙ c2(t−1) + i ⊙ g2, and
+    - The state has the shape (hidden, batch), so each gate is one block of memory. The products with h, x and b are one
+      product W z(t), with W = [W_·h, W_·x, b] and z(t) = [h(t−1); x(t); 1].
+    - tanh(a) equals 2σ(2a) − 1, which is faster. The rows of g in W are doubled, so one σ gives y(t) = [i; f; s; o]
+      with s = σ(2a_g), and g2 = 2g = 4s − 2. The memory is doubled too: c2(t) = 2c(t) = f ⊙ c2(t−1) + i ⊙ g2, and
       u(t) = tanh c(t) = 2σ(c2(t)) − 1.
-    - Backward, ∂ is taken by c2. Then δ = ∂ ⊙ y(1 − y) for all y = i, f, s, o alike, and what the chain rule owes to
-      s, a factor 4 for g2 and 2 for a_g, is in the rows of g of the W that backward uses.
-    - g2, c2(t−1) and i lie side by side, so that ∂i, ∂f and ∂g are one product with ∂c2.
-    - Where the sequence starts from h(0) = 0, there are no products with it. ∂x and ∂h(0) are computed only if they are
-      asked for.
-    - All that is kept for backward lies in one buffer, and the buffer serves again for the next sequence.
+    - Backward uses the derivative with respect to c2. Then δ = ∂ ⊙ y(1 − y) has the same form for y = i, f, s and o.
+      For s the chain rule adds two factors, 4 (from g2 = 4s − 2) and 2 (from 2a_g). So backward multiplies the rows of
+      g by 8: in its W before the loop, in ∂W after it.
+    - g2, c2(t−1) and i are neighbours in memory, so one product with ∂c2 gives ∂i, ∂f and ∂g2.
+    - If the sequence starts from h(0) = 0, the products with h(0) are left out. ∂x and ∂h(0) are computed only if they
+      are needed.
+    - All that backward needs is kept in one buffer, and the buffer is used again for the next sequence.
 
-    Gradients of gradients, and gradients of many losses at once, are those of the plain `loop`, computed anew.
+    For gradients of gradients, and for batched gradients (of many losses at once), backward runs the plain `loop` again
+    and uses autograd.
     """
 
     @staticmethod
     def forward(ctx, grad_enabled, loop, starts_at_zero, x, h_0, c_0, weight_ih, weight_hh, bias):
         batch, time, hidden = *x.shape[:2], weight_hh.shape[1]
-        keep = grad_enabled and any(ctx.needs_input_grad)  # every step; else each is written over the one before
+        keep = grad_enabled and any(ctx.needs_input_grad)  # keep every step; else each one overwrites the last
         W = torch.cat([weight_hh, weight_ih, bias.unsqueeze(1)], dim=1)
         W[2 * hidden : 3 * hidden] *= 2
-        rows = [hidden, hidden, 4 * hidden, hidden, W.shape[1]]  # of a step: g2, c2(t−1), y, u, z
+        rows = [hidden, hidden, 4 * hidden, hidden, W.shape[1]]  # of one step: g2, c2(t−1), y, u, z
         kept = borrow(x, (time + 1 if keep else 1, sum(rows), batch))
         G, C, Y, U, Z = kept.split(rows, dim=1)
         H, X = Z[:, :hidden], Z[:, hidden:-1]
@@ -62,7 +65,7 @@ class ThroughTime(torch.autograd.Function):
 
         g2, c2, y, u, h = map(steps, (G, C, Y, U, H))
         i, f, s, o = map(steps, Y.chunk(4, dim=1))
-        first = hidden if starts_at_zero else 0  # the row of z(1) from which on it counts
+        first = hidden if starts_at_zero else 0  # z(1) is used from this row on
         z, Ws = [Z[0, first:], *steps(Z)[1:]], [W[:, first:]] + [W] * (time - 1)
         minus_1, minus_2 = x.new_full((), -1.0), x.new_full((), -2.0)
         for t in range(time):
@@ -120,7 +123,7 @@ class ThroughTime(torch.autograd.Function):
 
 
 def gradients_of_loop(loop, inputs: list[torch.Tensor], needed: tuple[bool, ...], d_outputs: tuple) -> list:
-    """The gradients of the inputs that need one, by autograd through `loop`, able to be differentiated again."""
+    """The gradients of the inputs that need one, by autograd through `loop`; they can be differentiated again."""
     with torch.enable_grad():
         outputs = loop(*inputs)
     differentiated = [tensor for tensor, is_needed in zip(inputs, needed, strict=True) if is_needed]
@@ -129,13 +132,14 @@ def gradients_of_loop(loop, inputs: list[torch.Tensor], needed: tuple[bool, ...]
     return [next(found) if is_needed else None for is_needed in needed]
 
 
-SPARE = []  # the buffer last used, if no graph needs it any more
+SPARE = []  # the last buffer, when no graph needs it any more
 
 
 def borrow(like: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """Uninitialised memory of the dtype and on the device of `like`; on a CPU it serves again once it is given back.
+    """Uninitialised memory with the dtype and on the device of `like`. On a CPU, freed memory is used again.
 
-    Fresh memory costs page faults, for long sequences more than the arithmetic. (CUDA's allocator does this by itself.)
+    New memory causes page faults, which take longer than the arithmetic if the sequence is long. (CUDA's allocator
+    reuses memory by itself.)
     """
     size = math.prod(shape) * like.element_size()
     if like.device.type != "cpu" or size == 0:
@@ -143,7 +147,8 @@ def borrow(like: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     buffer = SPARE.pop() if SPARE else torch.empty(0, dtype=torch.uint8)
     if len(buffer) < size:
         buffer = torch.empty(size, dtype=torch.uint8)
-    # Nobody can watch a tensor's memory, but it keeps the NumPy array alive that it was made from, and that one can be.
+    # Python does not say when a tensor's memory is free. But the tensor keeps its NumPy array alive until then, and
+    # Python does say when the array is gone.
     array = buffer.numpy()[:size]
     weakref.finalize(array, _give_back, buffer).atexit = False
     return torch.from_numpy(array).view(like.dtype).view(shape)

@@ -12,7 +12,7 @@ from part1.palindromes import NUM_CLASSES, encode
 
 @torch.no_grad()
 def trace(network: LSTM, digits: torch.Tensor, steps: list[int] | None = None) -> dict[str, torch.Tensor]:
-    """i, f, o, c, h at each of the steps 1 … T (or at those asked for): name → (steps, n, hidden), digits (n, T)."""
+    """digits (n, T) → i, f, o, c, h, each (steps, n, hidden), by name; at steps 1 … T, or only at `steps`."""
     h = c = network.bias.new_zeros(len(digits), network.hidden_dim)
     weights = network.weight_ih, network.weight_hh, network.bias
     kept = {name: [] for name in "ifoch"}
@@ -28,11 +28,11 @@ def trace(network: LSTM, digits: torch.Tensor, steps: list[int] | None = None) -
 
 
 def sensitivity(network: nn.Module, digits: torch.Tensor) -> torch.Tensor:
-    """|∂ logit / ∂ x(t)| for t = 1 … T, (T,): how much the answer to the digits (1, T) hangs on each of them.
+    """|∂ logit / ∂ x(t)| for t = 1 … T, (T,): how much the answer to the digits (1, T) depends on each of them.
 
-    The logit is that of the network's answer after T digits; where x(t) is several numbers, the derivatives' Euclidean
-    norm is taken. For every kind of network. Computed in float64: over a long sequence it may fall by many powers of
-    ten.
+    The logit is that of the network's answer after T digits. If x(t) has several numbers, this is the Euclidean norm of
+    their derivatives. It works for every kind of network, and in float64, because over a long sequence the derivative
+    may fall by many powers of ten.
     """
     network = copy.deepcopy(network).double()
     x = encode(digits, network.encoding).double().requires_grad_()
@@ -41,7 +41,7 @@ def sensitivity(network: nn.Module, digits: torch.Tensor) -> torch.Tensor:
 
 
 def explained(c: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
-    """R² of each unit: the share of the variance of its c (n, hidden) that the first digit (n,) explains."""
+    """R² of each unit, (hidden,): how much of the variance of its c (n, hidden) the first digit (n,) explains."""
     membership = F.one_hot(first, NUM_CLASSES).to(c.dtype)
     counts = membership.sum(0).clamp(min=1).unsqueeze(1)
     means = (membership.T @ c) / counts

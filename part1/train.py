@@ -1,12 +1,12 @@
-"""Train a network to remember: it reads a palindrome but for the last digit, and names that digit.
+"""Train a network to remember: it reads all digits of a palindrome but the last, and names the last one.
 
     python part1/train.py --input_length 10
     python part1/train.py --input_length 30 --model rnn
     python part1/train.py --input_length 10 --init normal --encoding raw     the reference's initialisation
 
 Writes a folder outputs/part1/MODEL-TN-seedN-TIME with curves.png (loss and accuracy over epochs), metrics.jsonl,
-checkpoint.pt (the best epoch by validation, and all that --resume needs) and result.json (test accuracy, read once, and
-the accuracy at other --lengths). For a memory over thousands of digits: part1/train_curriculum.py.
+checkpoint.pt (the best epoch by validation, and all that --resume needs) and result.json (the test accuracy, measured
+once, and the accuracy at the --lengths). To train a memory over thousands of digits, use part1/train_curriculum.py.
 """
 
 import argparse
@@ -59,7 +59,7 @@ class Progress:
     perfect_epochs: int = 0  # epochs in a row with validation accuracy 1.0
 
     def end_epoch(self, network: nn.Module, loss: float, accuracy: float) -> None:
-        """Keep the network if it is the best by validation so far: the more accurate, of two equal ones the surer."""
+        """Keep the network if it is the best so far: of higher validation accuracy, or as high and of lower loss."""
         if (accuracy, -loss) > self.best_score:
             self.best_score, self.best_epoch = (accuracy, -loss), self.epoch
             self.best = copy.deepcopy(network.state_dict())
@@ -84,7 +84,7 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
     network = build(args.model, sizes, args.init, args.input_length, args.seed, args.plain).to(device)
     optimizer = torch.optim.RMSprop(network.parameters(), lr=args.learning_rate, alpha=0.99)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=100, gamma=0.1)
-    # Resumed after an epoch's last batch, the schedule is stepped before the optimiser is, in this process.
+    # After a resume at the end of an epoch, this process steps the schedule first, and PyTorch would warn.
     warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
 
     progress, means = Progress(), RunningMeans("loss", "accuracy", "gradient_norm", device=device)
@@ -166,21 +166,21 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add, length = parser.add_argument, cli.int_between(1, MAX_TRAINED_LENGTH)
     tested, tested_at = cli.int_between(MIN_HELD_OUT_LENGTH, MAX_INPUT_LENGTH), [10, 30, 100]
-    add("--input_length", type=length, default=5, help="digits it reads")
-    add("--input_dim", type=int, choices=(1, 10), help="numbers that a digit becomes: 1, or 10 for one-hot")
-    add("--encoding", choices=ENCODINGS, help="digits scaled to [−1, 1] (the default), raw 0 … 9, or one-hot")
+    add("--input_length", type=length, default=5, help="digits that the network reads")
+    add("--input_dim", type=int, choices=(1, 10), help="numbers per digit: 1, or 10 for one-hot")
+    add("--encoding", choices=ENCODINGS, help="digits scaled to [−1, 1] (the default), raw (0 … 9) or one-hot")
     add("--model", choices=NETWORKS, default="lstm", help="the network; torch_lstm is nn.LSTM, for comparison")
-    add("--plain", action="store_true", help="the LSTM's plain loop: the same numbers but for rounding, slower")
+    add("--plain", action="store_true", help="use the LSTM's plain loop: slower, the same up to rounding")
     add("--num_hidden", type=cli.int_between(1, 4096), default=128, help="units in h (and c)")
     add("--init", choices=INITS, default="memory", help="initial weights; uniform: PyTorch's, normal: the reference's")
     add("--max_epoch", type=cli.int_between(1), default=100, help="passes over the training data, at most")
-    add("--patience", type=cli.int_between(1), default=20, help="stop after so many epochs in a row without an error")
-    add("--batch_size", type=cli.int_between(1), default=128, help="sequences in a batch, of each process")
-    add("--learning_rate", type=cli.float_between(0), default=1e-3, help="of RMSprop; a tenth of it after epoch 100")
-    add("--max_norm", type=cli.float_between(0), default=10.0, help="gradients longer than this are cut to it")
+    add("--patience", type=cli.int_between(1), default=20, help="stop after N epochs in a row without validation error")
+    add("--batch_size", type=cli.int_between(1), default=128, help="sequences in a batch, for each process")
+    add("--learning_rate", type=cli.float_between(0), default=1e-3, help="of RMSprop; from epoch 101 on a tenth of it")
+    add("--max_norm", type=cli.float_between(0), default=10.0, help="gradients of a larger norm are scaled down to it")
     add("--data_size", type=cli.int_between(1, 10_000_000), default=10_000, help="palindromes to draw")
-    add("--portion_train", type=cli.float_between(0, 1), default=0.8, help="the part of them to train on")
-    add("--lengths", nargs="+", type=tested, default=tested_at, help="input lengths of the table at the end")
+    add("--portion_train", type=cli.float_between(0, 1), default=0.8, help="the part of them for training")
+    add("--lengths", nargs="+", type=tested, default=tested_at, help="input lengths to test at the end")
     cli.add_shared_flags(parser)
     cli.add_training_flags(parser)
     may_change = {"checkpoint_interval", "tensorboard", "lengths"}
@@ -190,7 +190,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--input_dim {args.input_dim}: with --encoding {args.encoding} it is {ENCODINGS[args.encoding]}")
     args.input_dim = ENCODINGS[args.encoding]
     if args.plain and args.model != "lstm":
-        parser.error(f"--plain is a form of the LSTM; --model {args.model} has one form only")
+        parser.error(f"--plain is only for --model lstm; {args.model} has one form")
     return args
 
 

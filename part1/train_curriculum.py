@@ -1,27 +1,27 @@
-"""Train a network by curriculum for a long memory: short palindromes first, longer ones when it is sure of them.
+"""Train a network by curriculum for a long memory: on short palindromes first, on longer ones once it is sure.
 
     python part1/train_curriculum.py
     python part1/train_curriculum.py --encoding scaled --data_size 300000     one scalar a digit, as in the assignment
-    python part1/train_curriculum.py --task marker                            recall a marked digit, wherever it stands
+    python part1/train_curriculum.py --task marker                            recall a marked digit instead of the first
 
 Every sequence is drawn fresh, --data_size in all. Two phases:
 
 lengthen   Batches of one length, 10 at first. It doubles whenever a moving average of the batches' accuracy exceeds
            0.99; when that falls below 0.5, it halves, and so does the learning rate, for good. This goes on until
-           4 × length exceeds --input_length, or 57 % of the sequences are used.
-settle     Batches of five lengths in turn, from 10 to --input_length by equal factors (to four times the length
-           reached, where that is less). Three quarters of each are monotonous (`draw_palindromes` says how), and the
+           4 × length exceeds --input_length, or until 57 % of the sequences are used.
+settle     Batches of five lengths in turn, from 10 to --input_length by equal factors (or to four times the length
+           reached, if that is less). Three quarters of each batch are monotonous (see `draw_palindromes`), and the
            learning rate falls to zero.
 
-In the first phase the network learns to remember; in the second never to forget, not even a rare sequence. Weight decay
-keeps memories from drifting: without it some last for thousands of steps only because f is 1 to the last bit, and fade
-when that is not enough.
+In the first phase the network learns to remember. In the second it learns to do so for rare sequences too. Weight decay
+keeps memories from drifting. Without it, some memories last for thousands of steps only because f is rounded to 1, and
+fade later.
 
 Writes a folder outputs/part1/MODEL-curriculum-TN-seedN-TIME with curves.png (accuracy and length over sequences),
 metrics.jsonl, checkpoint.pt (the last network, and all that --resume needs) and result.json (the accuracy at --lengths,
-on sequences never trained on). In metrics.jsonl `length` is the longest length in training at the row's last batch:
-while it lengthens that of the batch, while it settles the longest of the five. In result.json it is the length at
-which lengthening ended.
+on sequences never trained on). In metrics.jsonl, `length` is the longest length in training at the row's last batch:
+the batch's own length in the first phase, the longest of the five in the second. In result.json it is the length at
+which the first phase ended.
 """
 
 import argparse
@@ -61,10 +61,10 @@ SCRIPT = "part1/train_curriculum.py"
 FIRST_LENGTH = 10  # digits
 SURE = 0.99  # moving average of the batches' accuracy above which the length is doubled
 LOST = 0.5  # … and below which it is halved
-LENGTHEN = 0.57  # the part of the sequences, at most, with which it lengthens; the others settle
+LENGTHEN = 0.57  # the part of the sequences, at most, for the first phase
 SETTLING_LENGTHS = 5
-MONOTONOUS = 0.75  # the part of a batch, when it settles
-WEIGHT_DECAY = 2e-4  # RMSprop's: so many times the weights are added to their gradient
+MONOTONOUS = 0.75  # the part of a batch, in the second phase
+WEIGHT_DECAY = 2e-4  # RMSprop adds this many times the weights to their gradient
 LOG_INTERVAL = 10  # batches
 
 
@@ -72,7 +72,7 @@ LOG_INTERVAL = 10  # batches
 class Progress:
     """How far training has come, and what comes next."""
 
-    length: int  # reached while it lengthens
+    length: int  # reached in the first phase
     batch: int = 0
     accuracy: float = 0.1  # moving average over batches
     settles_from: int | None = None  # the batch at which settling begins
@@ -88,7 +88,7 @@ class Progress:
         return round(shortest * (longest / shortest) ** (turn / (SETTLING_LENGTHS - 1)))
 
     def end_batch(self, accuracy: torch.Tensor, batches: int, input_length: int) -> None:
-        """Count a batch and its accuracy; lengthen, go back or settle if it is time."""
+        """Count a batch and its accuracy; double or halve the length, or begin to settle, if it is time."""
         self.batch += 1
         if self.settles_from is not None:
             return
@@ -111,12 +111,12 @@ def train(args: argparse.Namespace) -> Path:
 def train_on(device: torch.device, args: argparse.Namespace) -> Path:
     encoding = args.encoding + (MARKED if args.task == "marker" else "")
     sizes = {"input_dim": input_dim(encoding), "hidden_dim": args.num_hidden, "output_dim": NUM_CLASSES}
-    # The curriculum starts short, and so must the memory: weights initialised for its end spoil its beginning.
+    # The curriculum starts with short sequences, so the weights are initialised for these, not for the longest ones.
     first_length = min(FIRST_LENGTH, args.input_length)
     network = build(args.model, sizes, args.init, first_length, args.seed, args.plain).to(device)
     optimizer = torch.optim.RMSprop(network.parameters(), lr=args.learning_rate, alpha=0.99, weight_decay=WEIGHT_DECAY)
     batch_size = args.batch_size * args.processes
-    batches = max(1, args.data_size // batch_size)  # one, where torchrun's processes make it larger than the data
+    batches = max(1, args.data_size // batch_size)  # 1 if torchrun makes a batch larger than the data
 
     progress, means = Progress(first_length), RunningMeans("loss", "accuracy", "gradient_norm", device=device)
     task = "" if args.task == "palindrome" else f"-{args.task}"
@@ -135,7 +135,7 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
             rng = np.random.default_rng(seeds.stream_seed(args.seed, "curriculum", progress.batch))
             monotonous = round(MONOTONOUS * batch_size) if settles else 0
             digits = draw(batch_size, progress.next_length(longest), rng, False, monotonous)
-            digits = digits[distributed.RANK :: args.processes].to(device)  # of the monotonous ones each gets its part
+            digits = digits[distributed.RANK :: args.processes].to(device)  # each process gets some monotonous ones
 
             inputs, targets = digits[:, :-1], digits[:, -1].long()
             logits = network(encode(inputs, encoding))
@@ -202,30 +202,30 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
     length, tested = (cli.int_between(MIN_HELD_OUT_LENGTH, most) for most in (MAX_TRAINED_LENGTH, MAX_INPUT_LENGTH))
-    add("--input_length", type=length, default=1000, help="the longest palindromes to train on, in digits read")
+    add("--input_length", type=length, default=1000, help="the longest sequences to train on, in digits")
     add("--task", choices=TASKS, default="palindrome", help="what to recall: the first digit, or a marked one")
-    add("--encoding", choices=ENCODINGS, default="one_hot", help="digits one-hot, scaled to [−1, 1], or raw 0 … 9")
+    add("--encoding", choices=ENCODINGS, default="one_hot", help="digits one-hot, scaled to [−1, 1] or raw (0 … 9)")
     add("--model", choices=NETWORKS, default="lstm", help="the network; torch_lstm is nn.LSTM, for comparison")
-    add("--plain", action="store_true", help="the LSTM's plain loop: the same numbers but for rounding, slower")
+    add("--plain", action="store_true", help="use the LSTM's plain loop: slower, the same up to rounding")
     add("--num_hidden", type=cli.int_between(1, 4096), default=128, help="units in h (and c)")
     add("--init", choices=INITS, default="memory", help="initial weights; uniform: PyTorch's, normal: the reference's")
-    add("--batch_size", type=cli.int_between(1), default=64, help="sequences in a batch, of each process")
+    add("--batch_size", type=cli.int_between(1), default=64, help="sequences in a batch, for each process")
     add(
         "--learning_rate",
         type=cli.float_between(0),
         default=1e-3,
-        help="of RMSprop; halved when a length is lost, falling to zero at the end",
+        help="of RMSprop; it is halved when a length is lost, and falls to zero in the second phase",
     )
-    add("--max_norm", type=cli.float_between(0), default=1.0, help="gradients longer than this are cut to it")
-    add("--data_size", type=cli.int_between(1, 10_000_000), default=30_000, help="palindromes to train on")
-    add("--lengths", nargs="+", type=tested, default=list(LENGTHS), help="input lengths of the table at the end")
+    add("--max_norm", type=cli.float_between(0), default=1.0, help="gradients of a larger norm are scaled down to it")
+    add("--data_size", type=cli.int_between(1, 10_000_000), default=30_000, help="sequences to train on")
+    add("--lengths", nargs="+", type=tested, default=list(LENGTHS), help="input lengths to test at the end")
     cli.add_shared_flags(parser)
     cli.add_training_flags(parser)
     args = parse_or_resume(parser, argv, SCRIPT, may_change={"checkpoint_interval", "tensorboard", "lengths"})
     if args.data_size < args.batch_size:
         parser.error(f"--data_size {args.data_size} is less than one batch of {args.batch_size} (--batch_size)")
     if args.plain and args.model != "lstm":
-        parser.error(f"--plain is a form of the LSTM; --model {args.model} has one form only")
+        parser.error(f"--plain is only for --model lstm; {args.model} has one form")
     return args
 
 

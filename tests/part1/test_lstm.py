@@ -11,7 +11,7 @@ from part1.lstm import LSTM
 
 TOLERANCE = 1e-11  # float64; values here are of order 1 to 100
 SHAPES = [(1, 1, 1, 1), (4, 1, 3, 2), (2, 3, 4, 1), (3, 10, 10, 8), (5, 40, 1, 16)]  # batch, time, input, hidden
-SHAPES += [(3, time, 2, 5) for time in (7, 8, 9, 16, 17)]  # around ThroughTime.CHUNK
+SHAPES += [(3, time, 2, 5) for time in (7, 8, 9, 16, 17)]
 
 either_form = pytest.mark.parametrize("plain", [True, False], ids=["plain", "fast"])
 

@@ -47,7 +47,7 @@ def test_an_impossible_length_or_size_is_a_value_error(input_length, size):
     with pytest.raises(ValueError, match=r"input_length (0|100001) is not|size 0 is not"):
         draw(input_length, size)
     with pytest.raises(ValueError, match="input_length 3 is below 4"):
-        side(1, 3, held_out=True)  # too short to hold any out
+        side(1, 3, held_out=True)
 
 
 def test_one_is_served_as_in_the_docstring_and_many_are_the_single_ones_stacked():
