@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, checked before they are believed, loaded without running any code."""
+"""Checkpoints: written whole or not at all, checked when they are loaded, and loaded without running any code."""
 
 import io
 import os
@@ -10,7 +10,7 @@ import torch
 from common.cli import UserError
 from common.files import write_whole
 
-SCHEMA = 2  # of the file; another number, another layout
+SCHEMA = 2  # of the layout of the file; another layout gets another number
 NAME = "checkpoint.pt"  # in a run's folder
 
 
@@ -20,7 +20,7 @@ def previous(path: Path) -> Path:
 
 
 def save(path: Path, kind: str, content: dict, keep_previous: bool = False) -> None:
-    """Save `content` (tensors, numbers, text and containers of them) at `path`; keep the one before it if asked."""
+    """Save `content` (tensors, numbers, text, containers of them) at `path`; keep the previous file too if asked."""
     buffer = io.BytesIO()
     torch.save({"schema": SCHEMA, "kind": kind, **content}, buffer)
     if keep_previous and path.exists():
@@ -31,8 +31,8 @@ def save(path: Path, kind: str, content: dict, keep_previous: bool = False) -> N
 def load(path: Path | str, kind: str) -> dict:
     """Load a checkpoint that `save` wrote, its tensors on the CPU; UserError if it is missing, damaged or another kind.
 
-    `path` is the file, or the folder of a run. A checkpoint is a zip archive, which holds a CRC-32 of everything in it:
-    `torch.load` ignores it, and a flipped bit in a weight would load in silence.
+    `path` is the file, or the folder of a run. A checkpoint is a zip archive, which holds a CRC-32 of each file in
+    it. This is checked here, because `torch.load` ignores it and would load a weight with a flipped bit.
     """
     path = Path(path) / NAME if os.path.isdir(path) else Path(path)  # noqa: PTH112 (is_dir raises on odd names)
     try:
@@ -43,7 +43,7 @@ def load(path: Path | str, kind: str) -> dict:
         except UserError:
             raise error from None
         raise UserError(
-            f"{error}; the one before it is sound: rename {previous(path).name} to {path.name} to use it"
+            f"{error}; the previous checkpoint is sound: rename {previous(path).name} to {path.name} to use it"
         ) from None
 
 
@@ -57,8 +57,8 @@ def _load(path: Path, kind: str) -> dict:
         raise UserError(f"{path}: there is no such checkpoint") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except Exception as error:  # no zip, or one that holds something else: zipfile and torch raise many types
-        raise UserError(f"{path}: is damaged, or is no checkpoint ({type(error).__name__})") from None
+    except Exception as error:  # not a zip file, or with other content: zipfile and torch raise many types
+        raise UserError(f"{path}: is damaged or is not a checkpoint ({type(error).__name__})") from None
     if damaged:
         raise UserError(f"{path}: is damaged (CRC-32 of {damaged})")
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:

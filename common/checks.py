@@ -1,10 +1,10 @@
-"""What a network is given, checked before it is used."""
+"""Checks of what a network is called with."""
 
 import torch
 
 
 def check_input(name: str, x: torch.Tensor, shape: tuple[int | str, ...], weight: torch.Tensor) -> None:
-    """ValueError if x has not this shape (a word stands for any size) or not the dtype of the network's weight."""
+    """ValueError if x does not have this shape (a word stands for any size) or the dtype of the network's weight."""
     if torch.jit.is_tracing():  # sizes are tensors then
         return
     if x.dim() != len(shape) or any(isinstance(n, int) and n != x.shape[k] for k, n in enumerate(shape)):

@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 
 PRECISIONS = ("float32", "bf16")
-RUN = "a run's folder, or a checkpoint; if not given, the newest finished run, else the one that comes with the project"
+RUN = "a run's folder, or a checkpoint; if not given, the newest finished run, else the pretrained network"
 
 
 class UserError(Exception):
-    """Something the user can put right. The message is one line: the flag or file, what is wrong, what to do.
+    """An error that the user can correct. The message is one line: the flag or file, what is wrong, what to do.
 
     `status` is the exit status: 2 for bad input, 1 for a run that could not go on.
     """
@@ -26,7 +26,7 @@ class UserError(Exception):
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Each flag with its default, if it has one; the script's docstring as it stands."""
+    """Shows each flag's default, if it has one, and the script's docstring with its own line breaks."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
         has_default = action.default is not None and action.default is not False
@@ -34,7 +34,7 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescrip
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that takes no abbreviations and answers a mistake in one line, exit status 2."""
+    """An ArgumentParser without abbreviations of flags. A mistake gets a message of one line and exit status 2."""
 
     def __init__(self, description: str):
         super().__init__(description=description, formatter_class=_HelpFormatter, allow_abbrev=False)
@@ -75,7 +75,7 @@ def float_between(above: float, below: float = math.inf) -> Callable[[str], floa
 
 
 def device(text: str) -> torch.device:
-    """The type of --device: auto takes CUDA where there is one."""
+    """The type of --device; auto takes CUDA if there is a CUDA device."""
     if text == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, colon, index = text.partition(":")
@@ -94,13 +94,13 @@ seed = int_between(0, 2**63 - 1)
 
 
 def add_seed_and_device(parser: argparse.ArgumentParser) -> None:
-    """--seed and --device, alike in every script."""
-    parser.add_argument("--seed", type=seed, default=0, help="same seed, same machine: same bits")
+    """--seed and --device, the same in every script."""
+    parser.add_argument("--seed", type=seed, default=0, help="same seed, machine, versions and threads: same bits")
     parser.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N")
 
 
 def add_shared_flags(parser: argparse.ArgumentParser) -> None:
-    """--seed, --device and --out_dir, alike in every script that makes a run."""
+    """--seed, --device and --out_dir, the same in every script that makes a run."""
     add_seed_and_device(parser)
     parser.add_argument("--out_dir", type=Path, help="the run's folder; if not given, a new one under outputs/")
 
@@ -114,24 +114,24 @@ def add_generator_flags(parser: argparse.ArgumentParser, scores: Sequence[str]) 
 
 
 def add_training_flags(parser: argparse.ArgumentParser) -> None:
-    """What the two training scripts share beyond that: stopping, resuming, precision, TensorBoard."""
+    """The flags that all training scripts share: resuming, checkpoints, threads, bit-equality, TensorBoard."""
     add = parser.add_argument
-    add("--resume", nargs="?", const=True, metavar="FOLDER", help="go on with this run, or the newest unfinished one")
+    add("--resume", nargs="?", const=True, metavar="FOLDER", help="continue this run, or the newest unfinished one")
     add("--checkpoint_interval", type=int_between(0), default=60, help="seconds between checkpoints; 0: every batch")
-    add("--threads", type=int_between(1, 1024), help="processor threads; if not given, PyTorch's choice; recorded")
-    add("--deterministic", action="store_true", help="bit-equal runs on CUDA too, where slower algorithms make them so")
-    add("--tensorboard", action="store_true", help="scalars and grids for TensorBoard too (needs the package)")
+    add("--threads", type=int_between(1, 1024), help="processor threads; if not given, PyTorch's choice")
+    add("--deterministic", action="store_true", help="same bits on CUDA too, by slower algorithms")
+    add("--tensorboard", action="store_true", help="write scalars and grids for TensorBoard too (it must be installed)")
 
 
 def call(main: Callable[[], None]) -> None:
-    """Call a script's `main`: an error that is the user's or the machine's becomes one line and an exit status.
+    """Call a script's `main`. An error of the user or of the machine becomes one line and an exit status.
 
-    2 for bad input (UserError), 1 for a full disk or not enough memory, 130 for Ctrl-C; 1 and no line where
-    the reader of the output has closed it, as `| head` does.
+    The status is 2 for bad input (UserError), 1 for a full disk or not enough memory, and 130 for Ctrl-C. It is 1,
+    without a line, if the reader of the output has closed it, as `| head` does.
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # not in a notebook, not where there is no stream
-            # A log file shows each line at once; where an encoding lacks σ or → there is a question mark.
+        if hasattr(stream, "reconfigure"):  # a notebook's has not; there may be no stream
+            # A log file shows each line at once. If its encoding has no σ or →, it gets a question mark instead.
             stream.reconfigure(line_buffering=True, errors="replace")
     try:
         main()
@@ -141,10 +141,10 @@ def call(main: Callable[[], None]) -> None:
         message, status = None, 1
     except OSError as error:
         message, status = f"{error.filename or 'a file'}: {error.strerror or error}", 1
-    except (MemoryError, RuntimeError) as error:  # PyTorch and NumPy say it in several ways
+    except (MemoryError, RuntimeError) as error:  # PyTorch and NumPy have several errors for it
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
-        message, status = "not enough memory; ask for less data or smaller sizes", 1
+        message, status = "not enough memory; choose less data or smaller sizes", 1
     except KeyboardInterrupt:
         message, status = None, 130
     except SystemExit as exit_:
@@ -156,7 +156,7 @@ def call(main: Callable[[], None]) -> None:
             print(f"{Path(sys.argv[0]).name}: error: {' '.join(message.split())}", file=sys.stderr)
     try:
         sys.stdout.flush()
-    except (OSError, ValueError, AttributeError):  # closed, or full: else Python complains when it exits
+    except (OSError, ValueError, AttributeError):  # closed, or the disk is full: Python would complain at exit
         with contextlib.suppress(OSError, ValueError, AttributeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if status:

@@ -1,4 +1,4 @@
-"""What a script prints while it works, in the main process alone: lines, rows of a table, a progress bar."""
+"""What a script prints while it works: lines, rows of a table, a progress bar. Only the main process prints."""
 
 import contextlib
 import os
@@ -14,14 +14,14 @@ from common import distributed
 
 
 def quoted(path: Path) -> str:
-    """The path as a shell takes it."""
+    """The path with the quotes that a shell needs."""
     return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))
 
 
 def print_line(text: str = "", file: TextIO | None = None) -> None:
-    """Print a line on `file`, standard output if none is named, above the progress bar if there is one.
+    """Print a line on `file` (standard output by default), above the progress bar if there is one.
 
-    A line that cannot be printed, since the disk is full or the terminal is gone, is lost; training goes on.
+    If a line cannot be printed, because the disk is full or the terminal is gone, it is lost and training continues.
     """
     if distributed.IS_MAIN:
         with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -29,21 +29,21 @@ def print_line(text: str = "", file: TextIO | None = None) -> None:
 
 
 def progress_bar(total: int, unit: str, done: int = 0, delay: float = 0) -> tqdm:
-    """A progress bar on a terminal, after `delay` seconds; nothing in a log file or a pipe."""
+    """A progress bar on a terminal, shown after `delay` seconds. In a log file or a pipe there is none."""
     quiet = not (distributed.IS_MAIN and hasattr(sys.stderr, "isatty") and sys.stderr.isatty())
     scale = total >= 10**6  # 1.2M, not 1234567
     return tqdm(total=total, initial=done, unit=unit, disable=quiet, leave=False, delay=delay, unit_scale=scale)
 
 
 class Table:
-    """Rows in aligned columns, printed one by one: Table(epoch="d", loss=".4f") names columns and their formats."""
+    """Prints rows in aligned columns, one by one. Table(epoch="d", loss=".4f") names the columns and their formats."""
 
     def __init__(self, **formats: str):
         self.formats = formats
         self._has_header = False
 
     def print_row(self, row: dict) -> None:
-        """A line of `row`'s numbers; where one is missing its column stays empty, others are left out."""
+        """Print the row's numbers. A missing number leaves its column empty; numbers without a column are left out."""
         if not self._has_header:
             print_line(" ".join(f"{name:>8}" for name in self.formats))
             self._has_header = True

@@ -1,4 +1,4 @@
-"""Several processes under torchrun: each one's part of a batch, and means over all of them."""
+"""Several processes under torchrun: the part of a batch for each process, and means over all processes."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ def _number(name: str, default: int) -> int:
     return int(value) if value.isdecimal() else default
 
 
-# What torchrun tells each process; one process alone is the first of one.
+# torchrun tells each process these numbers. A single process has rank 0 of 1.
 PROCESSES = max(1, _number("WORLD_SIZE", 1))
 RANK = _number("RANK", 0) if PROCESSES > 1 else 0
 IS_MAIN = RANK == 0  # the one process that writes and prints
@@ -24,10 +24,10 @@ IS_MAIN = RANK == 0  # the one process that writes and prints
 
 @contextmanager
 def joined(device: torch.device, threads: int, deterministic: bool = False) -> Iterator[torch.device]:
-    """Meet the other processes (gloo on CPU, NCCL on CUDA); gives this one's device. Part from them at the end.
+    """Join the group of processes (gloo on CPU, NCCL on CUDA), and leave it at the end. Yields this process's device.
 
-    Meanwhile PyTorch uses so many threads, and with `deterministic` algorithms that add up in the same order every
-    time, on CUDA too; afterwards all is as it was before.
+    Meanwhile PyTorch uses this number of threads. With `deterministic` its algorithms add up in the same order every
+    time, on CUDA too. At the end both settings are as before.
     """
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)
@@ -54,14 +54,14 @@ def _join(device: torch.device) -> torch.device:
     if device.type == "cuda":
         device = torch.device("cuda", _number("LOCAL_RANK", RANK))
         if device.index >= torch.cuda.device_count():
-            raise UserError(f"torchrun: each process needs a GPU of its own; here are {torch.cuda.device_count()}")
+            raise UserError(f"torchrun: each process needs a GPU of its own; there are {torch.cuda.device_count()}")
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return device
 
 
 def my_part(batch: torch.Tensor) -> torch.Tensor:
-    """This process's part of a batch that all processes see alike; the parts' sizes differ by one at most."""
+    """This process's part of a batch that is the same in all processes. The parts differ by at most one in size."""
     return batch if PROCESSES == 1 else batch.tensor_split(PROCESSES)[RANK]
 
 
@@ -89,13 +89,13 @@ def maximum(numbers: Sequence[int]) -> list[int]:
 def _reduce(tensor: torch.Tensor, operation) -> torch.Tensor:
     try:
         dist.all_reduce(tensor, op=operation)
-    except RuntimeError as error:  # gloo and NCCL say it in many words
+    except RuntimeError as error:  # gloo and NCCL give many lines
         raise UserError(f"another process of this run has ended ({str(error).splitlines()[0]})", status=1) from None
     return tensor
 
 
 def from_main(numbers: Sequence[float]) -> list[float]:
-    """The numbers as the main process has them, so that all decide alike."""
+    """The main process's numbers, so that all processes decide in the same way."""
     if PROCESSES == 1:
         return list(numbers)
     tensor = torch.tensor(numbers, dtype=torch.float64, device=_device())
@@ -104,5 +104,5 @@ def from_main(numbers: Sequence[float]) -> list[float]:
 
 
 def _device() -> str:
-    """Where this process's messages lie: NCCL carries them from GPU to GPU."""
+    """The device for messages between processes: NCCL sends them from GPU to GPU."""
     return "cuda" if dist.get_backend() == "nccl" else "cpu"

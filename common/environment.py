@@ -1,4 +1,4 @@
-"""Where a run was made: versions, commit, machine. Another place may round differently."""
+"""Where a run was made: versions, commit, machine. Elsewhere numbers may be rounded differently."""
 
 import importlib.metadata
 import os
@@ -14,7 +14,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "matplotlib")
 
 
 def environment(device: torch.device) -> dict:
-    """What a reader needs to know to start the same run again."""
+    """What one needs to know to make the same run again."""
     return {
         "commit": commit(),
         "python": platform.python_version(),
@@ -26,7 +26,7 @@ def environment(device: torch.device) -> dict:
 
 
 def commit() -> str:
-    """The commit of the project's own checkout, with "-dirty" where files differ from it; "unknown" without git."""
+    """The commit of the project's own checkout, with "-dirty" if files differ from it; "unknown" without git."""
     command = ["git", "-c", f"safe.directory={ROOT}", "describe", "--always", "--dirty", "--abbrev=12"]
     of_this_checkout = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
@@ -37,10 +37,10 @@ def commit() -> str:
 
 
 def processor() -> str:
-    """The processor's name and the instruction set that PyTorch uses: others round differently."""
+    """The processor's name and the instruction set that PyTorch uses; with another one, rounding may differ."""
     try:
         found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
-        found = None  # no Linux
+        found = None  # not Linux
     name = found[1].strip() if found else platform.processor() or platform.machine()
     return f"{name}, {torch.backends.cpu.get_cpu_capability()}"

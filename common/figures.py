@@ -1,4 +1,4 @@
-"""Pictures: curves over time, grids of images, animations. Needs no display."""
+"""Pictures: curves, grids of images, animations. No display is needed."""
 
 import io
 import os
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-# A notebook hands the name of its own backend to the processes that it starts. They need none, and may lack this one.
+# A notebook passes the name of its own backend to the processes that it starts. They need none, and may not have it.
 if (backend := os.environ.get("MPLBACKEND", "")).startswith("module://") and not find_spec(backend[9:].split(".")[0]):
     del os.environ["MPLBACKEND"]
 
@@ -23,7 +23,7 @@ from matplotlib.transforms import offset_copy
 
 from common.files import write_whole
 
-# Told apart in colour (Okabe & Ito 2008), in grey and by line style.
+# Lines differ in colour (Okabe & Ito 2008), in grey value and in line style.
 STYLES = [
     {"color": "#0072B2", "linestyle": "-"},
     {"color": "#D55E00", "linestyle": "--"},
@@ -47,13 +47,13 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def plain_axes(axes) -> None:
-    """The look of every plot here: a light grid, no frame at the top and on the right."""
+    """The style of every plot: a light grid, and no frame at the top and on the right."""
     axes.grid(color="0.9", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def bare_axes(axes) -> None:
-    """The look of every picture in a figure: labels, but neither ticks nor frame."""
+    """The style of every picture in a figure: labels, but no ticks and no frame."""
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 
@@ -71,10 +71,10 @@ def log_ticks(axis) -> None:
 
 
 def label_ends(axes: Axes, gap: float) -> None:
-    """Write each line's label to the right of the axes, beside the line's end, at least `gap` of their height apart.
+    """Write each line's label to the right of the axes, beside the line's end.
 
-    A piece of line in the same style leads there. The layout knows of neither: there must be room. The axes' scales and
-    limits are final.
+    Labels are at least `gap` apart, as a part of the axes' height. A short line in the same style leads to each label.
+    The layout does not reserve room for them. Call this when the scales and limits of the axes are final.
     """
     axes.get_ylim()  # brings the limits up to date
     to_axes = axes.transData + axes.transAxes.inverted()
@@ -89,7 +89,8 @@ def label_ends(axes: Axes, gap: float) -> None:
 
 
 def spread(places: list[float], gap: float) -> list[float]:
-    """Sorted places in [0, 1], moved as little as it takes, by least squares, to be `gap` apart and still in [0, 1]."""
+    """Move sorted places in [0, 1] so that they are `gap` apart and still in [0, 1], as little as possible (least
+    squares)."""
     groups = []  # of places that touch: the sum of what they would be with no gap, and their number
     for k, place in enumerate(places):
         groups.append((place - k * gap, 1))
@@ -101,7 +102,7 @@ def spread(places: list[float], gap: float) -> list[float]:
 
 
 def draw_curves(axes, x: Sequence[float], curves: dict[str, Sequence[float]], xlabel: str, ylabel: str) -> None:
-    """One line in `axes` for each named curve over `x`."""
+    """Draw one line in `axes` for each named curve over `x`."""
     for (name, y), style in zip(curves.items(), cycle(STYLES), strict=False):
         axes.plot(x, y, label=name, linewidth=1.4, **style)
     axes.set_xlabel(xlabel)
@@ -111,9 +112,9 @@ def draw_curves(axes, x: Sequence[float], curves: dict[str, Sequence[float]], xl
 
 
 def draw_band(axes: Axes, curves: Sequence[Sequence[float]], color: str) -> tuple[Artist, Artist]:
-    """The mean of curves over 1, 2, 3, … in a band from the least to the greatest; gives its line and the band.
+    """Draw the mean of curves over 1, 2, 3, … in a band from the lowest to the highest. Returns the line and the band.
 
-    A curve that is shorter than another goes on with its last value.
+    A curve that is shorter than another is continued with its last value.
     """
     x = range(1, max(map(len, curves)) + 1)
     table = np.array([[*curve, *curve[-1:] * (len(x) - len(curve))] for curve in curves])
@@ -123,8 +124,8 @@ def draw_band(axes: Axes, curves: Sequence[Sequence[float]], color: str) -> tupl
 
 
 def tile(images: torch.Tensor, columns: int, gap: int = 2) -> np.ndarray:
-    """Images (n, 1, height, width) in [−1, 1] as one grey picture: `columns` a row, `gap` light pixels between."""
-    from torchvision.utils import make_grid  # takes a second to import, and Part 1 has no use for it
+    """Images (n, 1, height, width) in [−1, 1] as one grey picture: `columns` in a row, `gap` light pixels between."""
+    from torchvision.utils import make_grid  # importing it takes a second, and Part 1 does not need it
 
     grey = images.detach().cpu().float().add(1).mul(127.5).round().clamp(0, 255).byte()
     sheet = make_grid(grey, nrow=columns, padding=gap, pad_value=160)[0]
@@ -143,7 +144,7 @@ def save_picture(sheet: np.ndarray, path: Path, scale: int = 2) -> None:
 
 
 def save_animation(sheets: Sequence[np.ndarray], path: Path, milliseconds: int = 120, scale: int = 2) -> None:
-    """Write grey pictures of one size as an endless GIF in 16 greys; the last one stays for a second and a half."""
+    """Write grey pictures of one size as an endless GIF with 16 grey values; the last one stays for 1.5 seconds."""
     frames = [_enlarge((sheet / 17).round().astype(np.uint8) * 17, scale) for sheet in sheets]
     buffer = io.BytesIO()
     durations = [milliseconds] * (len(frames) - 1) + [1500]

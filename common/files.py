@@ -1,4 +1,4 @@
-"""Files that matter are written whole or not at all."""
+"""Files that are written whole or not at all."""
 
 import contextlib
 import csv
@@ -14,9 +14,9 @@ from common.cli import UserError
 def write_whole(path: Path | str, data: bytes | str) -> None:
     """Write `data` (text as UTF-8) to `path`, so that a reader finds the old file or the new one, never a part.
 
-    A temporary file beside it is written, flushed to disk and renamed over `path`; then the folder is flushed, so that
-    the rename outlives a power cut too (where the file system can do that). On any error the old file stays, and the
-    temporary one is removed.
+    The data goes to a temporary file beside `path`, is flushed to disk, and the file is renamed to `path`. Then the
+    folder is flushed, so that the new name survives a power cut (if the file system can do that). On any error the old
+    file stays and the temporary file is removed.
     """
     path = Path(path)
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
@@ -57,8 +57,8 @@ def read_json(path: Path) -> dict:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError:  # no JSON, no UTF-8
+    except ValueError:  # not JSON, or not UTF-8
         content = None
     if not isinstance(content, dict):
-        raise UserError(f"{path}: is damaged (it holds no JSON object)")
+        raise UserError(f"{path}: is damaged (it is not a JSON object)")
     return content

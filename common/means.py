@@ -1,4 +1,4 @@
-"""Means of a run's numbers, between two rows of its metrics."""
+"""The means of a run's numbers over the batches between two rows of its metrics."""
 
 import torch
 
@@ -7,12 +7,12 @@ from common.cli import UserError
 
 
 class RunningMeans:
-    """The means of a few numbers over all batches, in all processes, since they were last taken.
+    """The means of a few numbers over all batches and all processes since the last call of `take`.
 
-    RunningMeans("loss", "accuracy", device=device) names them. A batch counts by its `weight`.
+    RunningMeans("loss", "accuracy", device=device) names the numbers. Each batch counts with its `weight`.
 
-    Nothing here waits for the device after a batch. A number that is not finite makes its sum so, and is seen when the
-    means are taken, or saved with a checkpoint: UserError then.
+    After a batch nothing waits for the device. If a number is not finite, its sum is not finite either; this is found
+    when the means are taken or saved with a checkpoint, and is a UserError then.
     """
 
     def __init__(self, *names: str, device: torch.device):
@@ -20,14 +20,14 @@ class RunningMeans:
         self.sums, self.weight = torch.zeros(len(names), device=device), 0
 
     def add(self, *numbers: torch.Tensor, weight: int = 1) -> torch.Tensor:
-        """Add a batch's numbers; returns their means over the processes, in one tensor on the device."""
+        """Add a batch's numbers. Returns their means over the processes, as one tensor on the device."""
         means = distributed.mean(torch.stack([number.detach() for number in numbers]))
         self.sums += means * weight
         self.weight += weight
         return means
 
     def take(self) -> dict[str, float]:
-        """The mean of each number; from here on they are counted anew."""
+        """Return the mean of each number, and start again from zero."""
         means = self._means()
         self.sums.zero_()
         self.weight = 0

@@ -1,7 +1,8 @@
-"""Matrix products in float32 by oneDNN, which PyTorch brings along but asks only for smaller numbers.
+"""Matrix products in float32 by oneDNN. PyTorch includes this library, but uses it for shorter number formats only.
 
-PyTorch's own products are MKL's. MKL keeps its fastest code for Intel's processors; on an AMD processor with AVX-512,
-oneDNN takes half as long. Elsewhere (float64, CUDA, ARM, torch.backends.mkldnn switched off) PyTorch's own serve.
+PyTorch's own float32 products come from MKL. MKL uses its fastest code on Intel's processors only; on an AMD processor
+with AVX-512, oneDNN takes half as long. In other cases (float64, CUDA, ARM, torch.backends.mkldnn switched off),
+PyTorch's own products are used.
 """
 
 import torch
@@ -12,13 +13,13 @@ BROUGHT_ALONG = torch.backends.mkldnn.is_available() and torch.backends.mkl.is_a
 
 
 def needs_plain_operations(x: torch.Tensor) -> bool:
-    """Whether PyTorch watches or changes each operation on x: traced, compiled, exported, transformed, autocast."""
+    """Whether PyTorch records or changes each operation on x, as in tracing, compiling, exporting and autocast."""
     return (
         x.is_meta
         or torch.autograd.forward_ad._current_level >= 0  # forward-mode derivatives
         or torch.compiler.is_compiling()
         or torch.jit.is_tracing()
-        or torch._C._are_functorch_transforms_active()  # as torch.autograd.Function itself asks
+        or torch._C._are_functorch_transforms_active()  # the test that torch.autograd.Function makes
         or torch.is_autocast_enabled(x.device.type)
         or type(x) not in (torch.Tensor, nn.Parameter)
         or not torch._C._has_storage(x)  # batched gradients
@@ -26,9 +27,9 @@ def needs_plain_operations(x: torch.Tensor) -> bool:
 
 
 def product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """x Wᵀ + b as `F.linear`, by whatever is fastest; x (n, in), weight (out, in). To be called without gradients.
+    """x Wᵀ + b like `F.linear`, by the faster library. x (n, in), weight (out, in). For use without gradients.
 
-    PyTorch's FLOP counter does not see oneDNN's products.
+    PyTorch's FLOP counter does not count oneDNN's products.
     """
     if BROUGHT_ALONG and x.is_cpu and x.dtype == torch.float32 and x.numel() and torch.backends.mkldnn.enabled:
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
@@ -36,7 +37,7 @@ def product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = N
 
 
 class Linear(nn.Linear):
-    """y = x Wᵀ + b, as `nn.Linear`, but faster. Shapes: x (n, in) → y (n, out)."""
+    """y = x Wᵀ + b like `nn.Linear`, but faster. Shapes: x (n, in) → y (n, out)."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if x.dim() != 2 or needs_plain_operations(x):
@@ -45,11 +46,11 @@ class Linear(nn.Linear):
 
 
 class Product(torch.autograd.Function):
-    """x (n, in), W (out, in), b (out,) or None → y = x Wᵀ + b, and back:
+    """x (n, in), W (out, in), b (out,) or None → y = x Wᵀ + b, with the gradients
 
         ∂x = ∂y W,   ∂W = ∂yᵀ x,   ∂b = Σ ∂y over n
 
-    These are such products again, so gradients of gradients need nothing more.
+    ∂x and ∂W are computed by the same function, so gradients of gradients work too.
     """
 
     @staticmethod

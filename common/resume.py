@@ -23,11 +23,11 @@ def parse_or_resume(
     may_change: set[str],
     epochs: str | None = None,
 ) -> argparse.Namespace:
-    """Parse the command line of a train script; `args.resume` is then the folder of the run to resume, or None.
+    """Parse the command line of a train script. `args.resume` becomes the folder of the run to resume, or None.
 
-    With --resume, flags that were not given come from the run's config.json. Flags that differ from it are refused,
-    because they would change the result. `may_change` names the exceptions; the number of epochs, whose flag `epochs`
-    names, may grow.
+    With --resume, flags that are not given come from the run's config.json. Flags that differ from it are refused,
+    because they would change the result. `may_change` names the exceptions. `epochs` names the flag for the number of
+    epochs, which may be larger than before.
     """
     args = parser.parse_args(argv)
     args.processes, args.threads = distributed.PROCESSES, args.threads or torch.get_num_threads()
@@ -41,12 +41,12 @@ def parse_or_resume(
     if folder is None:
         raise UserError(f"--resume: no unfinished run of {script} under {runs.OUTPUTS}")
     if args.out_dir is not None:
-        raise UserError(f"--out_dir {args.out_dir}: not with --resume; a run goes on in its own folder")
+        raise UserError(f"--out_dir {args.out_dir}: cannot be given with --resume; a run continues in its own folder")
     config = read_json(folder / "config.json")
     if config.get("script") != script:
         raise UserError(f"--resume {folder}: is a run of {config.get('script')}, not of {script}")
     try:
-        before = plain(parser.parse_args([])) | config["arguments"]  # a flag newer than the run had its default
+        before = plain(parser.parse_args([])) | config["arguments"]  # a flag that is newer than the run has its default
         parser.set_defaults(**config["arguments"])
         args = parser.parse_args(argv)
     except (KeyError, TypeError):
@@ -59,14 +59,14 @@ def parse_or_resume(
     if changed := changes(before, fixed):
         raise UserError(f"--resume {folder}: these settings would change the result: {', '.join(changed)}")
     if (folder / "result.json").exists() and not grows:
-        how = f"to train on, ask for more: --{epochs} N" if epochs else "start another"
+        how = f"to train longer, give a larger --{epochs}" if epochs else "start a new one"
         raise UserError(f"--resume {folder}: this run is finished; {how}")
-    args.threads = args.threads or torch.get_num_threads()  # a run older than the flag
+    args.threads = args.threads or torch.get_num_threads()  # the run is older than the flag
     return args
 
 
 def changes(before: dict, now: dict) -> list[str]:
-    """What differs between two dictionaries, nested ones too: "name before → now", for each."""
+    """The differences between two dictionaries, also nested ones, each as "name before → now"."""
     found = []
     for name in now:
         if isinstance(now[name], dict) and isinstance(before.get(name), dict):
@@ -77,7 +77,7 @@ def changes(before: dict, now: dict) -> list[str]:
 
 
 def open_run(args: argparse.Namespace, script: str, name: str, kind: str) -> Run:
-    """A new run, whose checkpoints will be of this kind; or the one that --resume names, ready for `Run.take_over`."""
+    """Make a new run, or open the one to resume, ready for `Run.take_over`. `kind` is the kind of its checkpoints."""
     run = _reopen(args, kind) if args.resume else Run.create(args, script, name)
     run.kind = kind
     print_line(f"{run.folder}")
@@ -85,7 +85,7 @@ def open_run(args: argparse.Namespace, script: str, name: str, kind: str) -> Run
 
 
 def _reopen(args: argparse.Namespace, kind: str) -> Run:
-    """An existing run, checked and changed in nothing."""
+    """Open an existing run and check it. Nothing is changed."""
     run = Run(args.resume, args.tensorboard)
     try:
         if distributed.IS_MAIN:
@@ -99,23 +99,23 @@ def _reopen(args: argparse.Namespace, kind: str) -> Run:
         raise
     now, before = environment(args.device), (run.config.get("resumed") or [run.config])[-1]
     if changed := changes(before, now):
-        print_line(f"resumed elsewhere, so its bits may differ from here on: {', '.join(changed)}")
+        print_line(f"resumed on another machine or version, so bits may differ from here on: {', '.join(changed)}")
     again = {"at": datetime.datetime.now().astimezone().isoformat(), **now}
     run.config |= {"arguments": plain(args), "resumed": [*run.config.get("resumed", []), again]}
     return run
 
 
 def _check(run: Run, kind: str) -> None:
-    """Load the run's config and its checkpoint; UserError if they do not belong together, or are not whole."""
+    """Load the run's config and its checkpoint; UserError if one is damaged or they do not belong together."""
     run.config = read_json(run.folder / "config.json")
     if run.checkpoint.exists() or checkpoint.previous(run.checkpoint).exists():
         run.saved = checkpoint.load(run.checkpoint, kind)
         if "clock" not in run.saved:
-            raise UserError(f"--resume {run.folder}: its checkpoint holds a network to use, not a training")
+            raise UserError(f"--resume {run.folder}: its checkpoint holds only a network, so training cannot continue")
         if run.saved["clock"].get("run") != run.config.get("id"):
-            raise UserError(f"--resume {run.folder}: its checkpoint is another run's")
+            raise UserError(f"--resume {run.folder}: its checkpoint belongs to another run")
         run.metrics_length = run.saved["clock"]["metrics_length"]
     elif (run.folder / "result.json").exists():
-        raise UserError(f"--resume {run.folder}: its checkpoint is gone; a finished run cannot go on without it")
+        raise UserError(f"--resume {run.folder}: its checkpoint is missing; a finished run cannot continue without it")
     if run.metrics_length > (run.metrics.stat().st_size if run.metrics.exists() else 0):
         raise UserError(f"{run.metrics}: is damaged (it is shorter than it was at the last checkpoint)")

@@ -1,10 +1,10 @@
 """A run's folder.
 
 config.json              every argument, the versions, the git commit, the device; written first
-metrics.jsonl            a line an epoch or an interval, only ever appended to
-checkpoint.pt            the whole state of training, and what rebuilds the network around the weights
-checkpoint.previous.pt   the one before it
-result.json              the last thing written: its presence means that the run finished
+metrics.jsonl            a line for each epoch or interval; lines are only appended
+checkpoint.pt            the whole state of training, and what is needed to build the network again
+checkpoint.previous.pt   the checkpoint before it
+result.json              written last: if it is there, the run is finished
 """
 
 import argparse
@@ -33,11 +33,11 @@ PRETRAINED = OUTPUTS / "pretrained"
 
 
 class Run:
-    """One run's folder, held by this process alone until it is closed.
+    """One run's folder. It is locked for other processes until it is closed.
 
-    Of several processes under torchrun only the main one writes. A run that is resumed has its last checkpoint, if it
-    was saved before, in `saved`. Before anything is written the folder is looked at: if it was replaced by another
-    run's in the meantime, that is a UserError.
+    Under torchrun only the main process writes. For a run that is resumed, `saved` is its last checkpoint, if there is
+    one. Each time before something is written, the folder is checked: if another run has replaced it in the meantime,
+    that is a UserError.
     """
 
     def __init__(self, folder: Path, tensorboard: bool = False):
@@ -45,8 +45,8 @@ class Run:
         self.checkpoint = self.folder / checkpoint.NAME
         self.config, self.kind, self.saved = {}, "", None
         self.metrics = self.folder / "metrics.jsonl"
-        self.metrics_length = 0  # bytes of metrics.jsonl that are sound
-        self._unwritten = b""  # rows that wait for room on the disk
+        self.metrics_length = 0  # bytes of metrics.jsonl that are complete rows
+        self._unwritten = b""  # rows that could not be written yet, as the disk is full
         self._lock = filelock.FileLock(self.folder / ".lock", timeout=0)
         self._tensorboard = tensorboard
         self._writer = None
@@ -79,14 +79,14 @@ class Run:
         return run
 
     def lock(self) -> None:
-        """Keep other processes out; UserError if one is here already."""
+        """Lock the folder; UserError if another process has locked it."""
         try:
             self._lock.acquire()
         except filelock.Timeout:
             raise UserError(f"{self.folder}: another process is writing to this run; wait for it or end it") from None
 
     def take_over(self) -> None:
-        """Make a resumed run an unfinished one again, its config that of now; its metrics are cut at the next row."""
+        """Mark a resumed run as unfinished, and write its new config. Its metrics are cut at the next row."""
         if distributed.IS_MAIN:
             (self.folder / "result.json").unlink(missing_ok=True)
             for left_by_a_dead_process in self.folder.glob(".*.tmp"):
@@ -94,13 +94,13 @@ class Run:
             write_json(self.folder / "config.json", self.config)
 
     def check_is_own(self) -> None:
-        """UserError if the folder is no longer this run's: deleted, or another run's that took its place."""
+        """UserError if the folder was deleted, or if another run's folder is in its place."""
         config = read_json(self.folder / "config.json")
         if config.get("id") != self.config.get("id"):
-            raise UserError(f"{self.folder}: another run has taken this folder; this one ends here", status=1)
+            raise UserError(f"{self.folder}: another run has taken this folder, so this run ends here", status=1)
 
     def log(self, row: dict, step: int) -> None:
-        """Append `row` to metrics.jsonl; one that finds the disk full waits for the next one."""
+        """Append `row` to metrics.jsonl. If the disk is full, it is written together with the next row."""
         if not distributed.IS_MAIN:
             return
         self.check_is_own()
@@ -112,9 +112,9 @@ class Run:
         self._show("scalars", row, step)
 
     def flush(self) -> None:
-        """Bring metrics.jsonl up to date, on the disk itself; OSError where that fails."""
+        """Write all rows to metrics.jsonl and flush it to the disk; OSError if that fails."""
         with self.metrics.open("ab") as file:
-            file.truncate(self.metrics_length)  # a torn line of a full disk, or rows after the last checkpoint
+            file.truncate(self.metrics_length)  # removes a partial row, or rows after the last checkpoint
             file.write(self._unwritten)
             file.flush()
             os.fsync(file.fileno())
@@ -122,14 +122,14 @@ class Run:
         self._unwritten = b""
 
     def save(self, content: dict) -> None:
-        """Save a checkpoint; OSError where that fails, the one before it then stays."""
+        """Save a checkpoint. If that fails, it is an OSError, and the previous checkpoint stays."""
         self.check_is_own()
         self.flush()
         clock = content["clock"] | {"metrics_length": self.metrics_length, "run": self.config.get("id")}
         checkpoint.save(self.checkpoint, self.kind, content | {"clock": clock}, keep_previous=True)
 
     def log_picture(self, name: str, sheet: np.ndarray, step: int) -> None:
-        """Write a grey picture (height, width) as `NAMEs/STEP.png`; a full disk costs the picture, not the run."""
+        """Write a grey picture (height, width) as `NAMEs/STEP.png`. If the disk is full, only the picture is lost."""
         if not distributed.IS_MAIN:
             return
         self.check_is_own()
@@ -141,13 +141,13 @@ class Run:
         self._show("picture", {name: sheet}, step)
 
     def _show(self, what: str, values: dict, step: int) -> None:
-        """Hand numbers or pictures to TensorBoard if that was asked for; a full disk costs them, not the run."""
+        """Pass numbers or pictures to TensorBoard if it is used. If the disk is full, only they are lost."""
         if not self._tensorboard:
             return
         from torch.utils.tensorboard import SummaryWriter  # optional
 
         try:
-            self._writer = self._writer or SummaryWriter(self.folder, purge_step=step)  # resumed, nothing shows twice
+            self._writer = self._writer or SummaryWriter(self.folder, purge_step=step)  # nothing twice after a resume
             for name, value in values.items():
                 if what == "picture":
                     self._writer.add_image(name, value, step, dataformats="HW")
@@ -158,17 +158,17 @@ class Run:
             self._writer = None
 
     def finish(self, result: dict) -> None:
-        """Write result.json, the sign that the run is complete, and let the folder go."""
+        """Write result.json, which marks the run as finished, and close the run."""
         if distributed.IS_MAIN:
             self.check_is_own()
             write_json(self.folder / "result.json", result | {"run": self.config["id"]})
         self.close()
 
     def close(self) -> None:
-        """Let the folder go: other processes may write to it now."""
+        """Unlock the folder, so that other processes may write to it."""
         self._lock.release()
         if self._writer:
-            with contextlib.suppress(OSError):  # it writes in a thread of its own, and may find the disk full only now
+            with contextlib.suppress(OSError):  # its own thread writes, and may notice a full disk only now
                 self._writer.close()
 
 
@@ -181,7 +181,7 @@ def _make_folder(folder: Path) -> Path:
 
 
 def _make_new_folder(folder: Path) -> Path:
-    """Make `folder`, or the first of `folder-2`, `folder-3`, … where several runs start in the same second."""
+    """Make `folder`, or the first of `folder-2`, `folder-3`, … that is free, if several runs start in one second."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     for candidate in itertools.chain([folder], (folder.with_name(f"{folder.name}-{n}") for n in itertools.count(2))):
         try:
@@ -205,7 +205,7 @@ def read_metrics(folder: Path) -> list[dict]:
 def newest(*scripts: str, finished: bool) -> Path | None:
     """The folder under outputs/ of the newest finished, or unfinished, run of the scripts (part2/train_gan.py, …).
 
-    Of unfinished runs only those count that have saved a checkpoint. A copied or renamed folder does not count.
+    An unfinished run counts only if it has saved a checkpoint. A copied or renamed folder does not count.
     """
     found = []
     for folder in OUTPUTS.glob("part*/*/"):
@@ -216,13 +216,13 @@ def newest(*scripts: str, finished: bool) -> Path | None:
             if is_meant and is_finished == finished and (finished or has_checkpoint):
                 found.append((datetime.datetime.fromisoformat(config["started"]).astimezone(), folder))
         except (UserError, KeyError, TypeError, ValueError):
-            continue  # not one of ours, or not whole
+            continue  # not a run of this project, or incomplete
     return max(found)[1] if found else None
 
 
 def find_run(named: Path | None, scripts: list[str], pretrained: Path) -> Path:
-    """The run or checkpoint whose network to use: the one that is named, else the newest finished run of the scripts
-    under outputs/, else the pretrained one. Says which it is, and why."""
+    """Choose the run or checkpoint to load: `named` if it is given, else the newest finished run of the scripts under
+    outputs/, else the pretrained one. Prints which one it is, and why."""
     path = named or newest(*scripts, finished=True)
     if named:
         if not named.exists():
@@ -237,7 +237,7 @@ def find_run(named: Path | None, scripts: list[str], pretrained: Path) -> Path:
 
 
 def plain(args: argparse.Namespace) -> dict:
-    """The arguments as JSON can hold them: devices and paths as text, those in the project as seen from its root."""
+    """The arguments in a form for JSON: devices and paths as text, paths in the project relative to its root."""
     settings = {name: value for name, value in vars(args).items() if name != "resume"}
     for name, value in settings.items():
         if isinstance(value, Path) and value.absolute().is_relative_to(ROOT):

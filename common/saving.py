@@ -1,4 +1,4 @@
-"""When a run is saved: at intervals, when a signal asks for it, at the end."""
+"""When a run is saved: at intervals, on a signal, and at the end."""
 
 import signal
 import sys
@@ -19,18 +19,19 @@ STOP = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if has
 
 
 class Saver:
-    """Saves a run's training at the right moments; call `after_step` after each step, `at_end` once.
+    """Saves a run's training at the right moments. Call `after_step` after each step, and `at_end` once.
 
-        every `interval` seconds    save, and go on
-        SIGUSR1                     save, and go on (Slurm's warning before it ends a job)
-        SIGINT, SIGTERM, SIGHUP     finish the step, save, say how to resume, exit with 128 + the signal's number
+        every `interval` seconds    save and continue
+        SIGUSR1                     save and continue (Slurm sends it before it ends a job)
+        SIGINT, SIGTERM, SIGHUP     finish the step, save, print how to resume, exit with 128 + the signal's number
 
-    A checkpoint holds `description` (what rebuilds the network), the state of each of the `learners` (networks,
-    optimisers, schedules, running means), the fields of `progress` (how far the loop has come), and a `clock` (what no
-    two runs have alike). When a run is resumed, the constructor loads its checkpoint into `learners` and `progress`.
+    A checkpoint holds `description` (what is needed to build the network), the state of each of the `learners`
+    (networks, optimisers, schedules, running means), the fields of `progress` (how far the loop is), and a `clock`
+    (seconds and other things that differ from run to run). When a run is resumed, the constructor loads its checkpoint
+    into `learners` and `progress`.
 
-    A full disk costs the checkpoint, not the run: the one before stays, and the next interval tries again. Under
-    torchrun all processes stop at the same step.
+    If the disk is full, training continues: the previous checkpoint stays, and after the next interval saving is tried
+    again. Under torchrun all processes stop at the same step.
     """
 
     def __init__(self, run: Run, interval: float, description: dict, learners: dict, progress):
@@ -49,14 +50,14 @@ class Saver:
             raise
 
     def _restore(self, saved: dict) -> None:
-        """Load a checkpoint; UserError, before anything on the disk is changed, if it is not this training's."""
+        """Load a checkpoint. If it does not fit this training, that is a UserError, and the disk is unchanged."""
         if changed := changes(saved, self._description):
             raise UserError(f"{self._run.checkpoint}: does not fit this training: {', '.join(changed)}")
         try:
             for name, learner in self._learners.items():
                 learner.load_state_dict(saved[name])
             if saved["progress"].keys() != vars(self._progress).keys():
-                raise ValueError(f"its progress is of other code: {', '.join(saved['progress'])}; start another run")
+                raise ValueError(f"its progress is of another version: {', '.join(saved['progress'])}; start a new run")
             vars(self._progress).update(saved["progress"])
             self._started -= saved["clock"]["seconds"]
         except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
@@ -65,14 +66,14 @@ class Saver:
             ) from None
 
     def seconds(self) -> float:
-        """Seconds of training so far, those before a stop included."""
+        """Seconds of training so far, including those before a stop."""
         return time.monotonic() - self._started
 
     @contextmanager
     def off_the_clock(self) -> Iterator[None]:
-        """What is done in here is no training: its seconds do not count, and a signal ends it at once, not at its end.
+        """For work that is not training: its seconds do not count, and a signal ends it at once.
 
-        It must change nothing of the learners and of the progress, and is done again when the run is resumed.
+        It must not change the learners or the progress. It is done again when the run is resumed.
         """
         began, self._is_training = time.monotonic(), False
         if self._stop:
@@ -85,9 +86,9 @@ class Saver:
         handlers = dict.fromkeys(STOP, self._on_stop)
         if hasattr(signal, "SIGUSR1"):
             handlers[signal.SIGUSR1] = self._on_save
-        ignored = [number for number in handlers if signal.getsignal(number) is signal.SIG_IGN]  # SIGHUP by nohup
+        ignored = [number for number in handlers if signal.getsignal(number) is signal.SIG_IGN]  # nohup ignores SIGHUP
         self._before = {}
-        if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
+        if threading.current_thread() is threading.main_thread():  # in another thread Python allows no handlers
             self._before = {number: signal.signal(number, handlers[number]) for number in handlers.keys() - ignored}
         return self
 
@@ -98,15 +99,15 @@ class Saver:
 
     def _on_stop(self, number: int, _frame) -> None:
         self._stop = number
-        if not self._is_training and distributed.PROCESSES == 1:  # several stop together, after their next step
+        if not self._is_training and distributed.PROCESSES == 1:  # several stop together, after the next step
             self._end(number, self._is_trained or self._save())
 
     def _on_save(self, _number: int, _frame) -> None:
         self._save_now = 1
 
     def after_step(self) -> None:
-        """Save if it is time, or asked for; end the process if that was asked for."""
-        stop, save_now = distributed.maximum([self._stop, self._save_now])  # what one process is told, all do
+        """Save if it is time or if a signal asked for it; end the process if a signal asked for that."""
+        stop, save_now = distributed.maximum([self._stop, self._save_now])  # a signal to one process is for all
         if stop or save_now or time.monotonic() - self._last >= self._interval:
             saved = self._save()
             self._save_now = 0
@@ -114,16 +115,16 @@ class Saver:
                 self._end(stop, saved)
 
     def _end(self, number: int, saved: bool) -> None:
-        how = f"go on with: --resume {quoted(self._run.folder)}" if saved else "the last checkpoint stays"
+        how = f"to continue: --resume {quoted(self._run.folder)}" if saved else "the last checkpoint stays"
         print_line(f"stopped by {signal.Signals(number).name}; {how}")
         sys.exit(128 + number)
 
     def at_end(self) -> None:
-        """Save the finished training; UserError if that fails. What follows may be interrupted at any time."""
+        """Save the finished training; UserError if that fails. After this a signal may end the process at any time."""
         if not self._save():
             raise UserError(
                 f"{self._run.checkpoint}: the last checkpoint could not be saved; "
-                f"make room, then: --resume {quoted(self._run.folder)}",
+                f"free some disk space, then: --resume {quoted(self._run.folder)}",
                 status=1,
             )
         self._is_training, self._is_trained = False, True
@@ -135,7 +136,7 @@ class Saver:
 
     def _save(self) -> bool:
         self._last = time.monotonic()
-        content = self._content()  # in every process: a mean that is not finite ends them all
+        content = self._content()  # in every process, because a mean that is not finite must end all
         if not distributed.IS_MAIN:
             return True
         tensors = list(_tensors(content))

@@ -6,16 +6,16 @@ import torch
 
 
 def stream_seed(seed: int, *purpose: str | int) -> int:
-    """A 63-bit seed for one purpose: the first bytes of SHA-256 over `seed` and `purpose`."""
+    """A 63-bit seed for one purpose: the first 63 bits of SHA-256 over `seed` and `purpose`."""
     digest = hashlib.sha256(repr((seed, *purpose)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def generator(seed: int, *purpose: str | int) -> torch.Generator:
-    """A random generator of its own, `generator(0, "noise", 500)` for the noise of batch 500, say.
+    """A random generator for one purpose: for example `generator(0, "noise", 500)` for the noise of batch 500.
 
-    Streams never share state: drawing more from one (evaluating more often, drawing more pictures) changes nothing in
-    another. And because a stream is named by what it is for, a resumed run needs no stored generator: it asks for the
-    noise of the batch it has come to. Always on the CPU, so that a seed means the same draws on every device.
+    Generators of different purposes share no state. So more draws from one of them (more evaluations, more pictures)
+    change nothing in another. And a resumed run needs no stored generator: it asks for the noise of its next batch. The
+    generator is always on the CPU, so a seed gives the same draws for every device.
     """
     return torch.Generator().manual_seed(stream_seed(seed, *purpose))

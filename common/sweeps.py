@@ -1,4 +1,4 @@
-"""Many runs of the train scripts, each in a folder of its own, and what they have become."""
+"""Many runs of the train scripts, each in its own folder, and the finished ones among them."""
 
 import math
 import os
@@ -22,7 +22,7 @@ T_975 = {3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 1
 
 
 class PlannedRun(NamedTuple):
-    """A call of a train script (its path below the project's root) whose folder will be OUT_DIR/runs/NAME."""
+    """A call of a train script (its path from the project's root). Its folder will be OUT_DIR/runs/NAME."""
 
     name: str
     script: str
@@ -30,7 +30,7 @@ class PlannedRun(NamedTuple):
 
 
 class FinishedRun(NamedTuple):
-    """A finished run; `name` is its folder's name up to the first "-": which network or recipe."""
+    """A finished run. `name` is its folder's name up to the first "-": the network or the recipe."""
 
     name: str
     seed: int
@@ -39,10 +39,10 @@ class FinishedRun(NamedTuple):
 
 
 def run_all(out_dir: Path, runs: list[PlannedRun], jobs: int, alike: dict) -> None:
-    """Make all runs, `jobs` of them at once. Finished ones are left as they are, unfinished ones are resumed.
+    """Make all runs, `jobs` of them at the same time. Finished runs are not repeated; unfinished ones are resumed.
 
-    What a run prints goes to OUT_DIR/runs/NAME.log. When one fails, on Ctrl-C and on SIGTERM, those under way are told
-    to stop, and save. Runs that are there already must share the settings in `alike`: else they cannot be compared, and
+    The output of a run goes to OUT_DIR/runs/NAME.log. If one fails, on Ctrl-C and on SIGTERM, the others are told to
+    save and stop. Runs that exist already must have the same settings in `alike`; else they cannot be compared, and
     that is a UserError.
     """
     folder = out_dir / "runs"
@@ -61,7 +61,7 @@ def run_all(out_dir: Path, runs: list[PlannedRun], jobs: int, alike: dict) -> No
 
     under_way, stopping = [], Event()
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    environment = {"OMP_NUM_THREADS": threads, **os.environ}  # the user's own setting wins
+    environment = {"OMP_NUM_THREADS": threads, **os.environ}  # the user's own setting has priority
 
     def make(run: PlannedRun) -> None:
         if (folder / run.name / "result.json").exists() or stopping.is_set():
@@ -95,7 +95,7 @@ def run_all(out_dir: Path, runs: list[PlannedRun], jobs: int, alike: dict) -> No
 
 
 def finished_runs(out_dir: Path, names: list[str]) -> list[FinishedRun]:
-    """The finished runs under OUT_DIR/runs whose names are among `names`: in that order, then by length and seed."""
+    """The finished runs under OUT_DIR/runs with these names, in the order of `names`, then of lengths and seeds."""
     found = []
     for path in (out_dir / "runs").glob("*/result.json"):
         name, arguments = path.parent.name.split("-")[0], read_json(path.with_name("config.json"))["arguments"]
@@ -105,7 +105,7 @@ def finished_runs(out_dir: Path, names: list[str]) -> list[FinishedRun]:
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:
-    """A table as README and report show it."""
+    """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 

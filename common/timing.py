@@ -1,4 +1,4 @@
-"""Times taken in turns, so that what else the machine does strikes all alike."""
+"""Times measured in turns, so that other work on the machine slows all contestants alike."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import torch
 
 
 def turn(step: Callable[[], None], device: torch.device) -> Callable[[float], float]:
-    """A turn of a contestant: given about how many seconds it may last, it tells how many a step takes."""
+    """A contestant's turn, as a function: about how many seconds the turn lasts → how many seconds one step takes."""
     wait = (lambda: torch.cuda.synchronize(device)) if device.type == "cuda" else lambda: None
 
     def timed(seconds: float) -> float:
@@ -25,7 +25,7 @@ def turn(step: Callable[[], None], device: torch.device) -> Callable[[float], fl
 
 
 def take_turns(turns: dict[str, Callable[[float], float]], rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Seconds a step, for each name a figure a round. A turn lasts about `seconds`."""
+    """For each name the seconds per step, one number for each round. A turn lasts about `seconds`."""
     times = {name: [] for name in turns}
     for _ in range(rounds):
         for name, timed in turns.items():

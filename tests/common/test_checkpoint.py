@@ -61,7 +61,7 @@ def test_where_the_newest_is_damaged_the_one_before_is_offered_if_that_is_sound(
     checkpoint.save(saved, KIND, {"weights": 2}, keep_previous=True)
     assert checkpoint.load(saved, KIND)["weights"] == 2 and equal(checkpoint.load(checkpoint.previous(saved), KIND))
     saved.write_bytes(saved.read_bytes()[:-100])
-    assert "the one before it is sound" in refused(saved)
+    assert "the previous checkpoint is sound" in refused(saved)
     checkpoint.previous(saved).write_bytes(saved.read_bytes())
     assert "the one before" not in refused(saved)
 
@@ -81,13 +81,13 @@ def test_a_hostile_pickle_never_runs(wrapped, tmp_path):
     path, sign = tmp_path / "hostile.pt", tmp_path / "owned.txt"
     content = {"schema": checkpoint.SCHEMA, "kind": KIND, "weights": Hostile(sign)}
     torch.save(content if wrapped else Hostile(sign), path)
-    assert "is damaged, or is no checkpoint" in refused(path) and not sign.exists()
+    assert "is damaged or is not a checkpoint" in refused(path) and not sign.exists()
 
 
 VERSION = "is not a checkpoint of this version"
 FOREIGN = [({"schema": checkpoint.SCHEMA, "kind": "GAN"}, "holds a GAN, not a thing"), ([1, 2], VERSION)]
 FOREIGN += [({"schema": checkpoint.SCHEMA + 1, "kind": KIND}, VERSION), ({"weight": torch.zeros(2)}, VERSION)]
-FOREIGN += [(data, "is damaged, or is no checkpoint") for data in (b"", b"hello\n", b"PK\x05\x06" + b"\0" * 18)]
+FOREIGN += [(data, "is damaged or is not a checkpoint") for data in (b"", b"hello\n", b"PK\x05\x06" + b"\0" * 18)]
 
 
 @pytest.mark.parametrize(("content", "why"), FOREIGN)

@@ -70,7 +70,7 @@ def test_help_shows_the_description_as_it_stands_and_each_default_that_says_some
     assert "False" not in text and "None" not in text
 
 
-MEMORY = "s.py: error: not enough memory; ask for less data or smaller sizes\n"
+MEMORY = "s.py: error: not enough memory; choose less data or smaller sizes\n"
 ERRORS = [(UserError("--x: no"), 2, "s.py: error: --x: no\n"), (UserError("a\nb", status=1), 1, "s.py: error: a b\n")]
 ERRORS += [(OSError(28, "No space left on device", "x.pt"), 1, "s.py: error: x.pt: No space left on device\n")]
 ERRORS += [(MemoryError(), 1, MEMORY), (torch.OutOfMemoryError("20 GiB"), 1, MEMORY), (KeyboardInterrupt(), 130, "")]

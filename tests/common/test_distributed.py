@@ -133,7 +133,7 @@ STOPS += [pytest.param(script, rank, 3, marks=soak) for script in SCRIPTS.values
 def test_a_signal_to_one_stops_all_and_resumed_they_end_in_the_same_bits(script, rank, step, pair, tmp_path):
     during = functools.partial(signal_to, rank, step)
     assert two(script, tmp_path / "log", *flags(script, tmp_path / "run"), during=during) == [143, 143]
-    way = f"stopped by SIGTERM; go on with: --resume {quoted(tmp_path / 'run')}\n"
+    way = f"stopped by SIGTERM; to continue: --resume {quoted(tmp_path / 'run')}\n"
     assert (tmp_path / "log.0").read_text().endswith(way)
     assert two(script, tmp_path / "log", "--resume", tmp_path / "run") == [0, 0]
     assert differences(ending(script, pair(script) / "run"), ending(script, tmp_path / "run")) == []

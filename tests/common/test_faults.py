@@ -91,7 +91,7 @@ def test_a_disk_that_is_full_for_a_moment_costs_one_file_not_the_run(script, end
             try:
                 script.start(folder, *EVERY)
             except Exception as error:
-                assert "No space left" in str(error) or "could not be saved; make room" in str(error)
+                assert "No space left" in str(error) or "could not be saved; free some disk space" in str(error)
                 assert len(done) in (0, script.last_step)  # not in between
             else:
                 said = "No space left on device" in capsys.readouterr().err
@@ -104,7 +104,7 @@ def test_a_disk_that_stays_full_leaves_the_last_checkpoint_and_exit_status_1(scr
     folder = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch, after_step(3, lambda _: patch.setattr(os, "fsync", full)):
         failure = refusal(script.start, folder, *EVERY)
-    assert failure.status == 1 and f"make room, then: --resume {quoted(folder)}" in str(failure)
+    assert failure.status == 1 and f"free some disk space, then: --resume {quoted(folder)}" in str(failure)
     assert "training goes on and tries again at the next interval" in capsys.readouterr().err
     assert not (folder / "result.json").exists() and steps_saved(script, folder) == 2
     ends_alike(script, script.resume(folder))

@@ -74,7 +74,8 @@ def test_a_run_that_was_moved_annotated_and_begun_elsewhere_goes_on(ends_alike, 
     monkeypatch.chdir(tmp_path / "прогон 1")
     assert PART1.resume(Path("moved")) == Path("moved")
     ends_alike(PART1, folder)
-    said = f"resumed elsewhere, so its bits may differ from here on: torch 0.1 → {config['packages']['torch']}\n"
+    changed = f"torch 0.1 → {config['packages']['torch']}"
+    said = f"resumed on another machine or version, so bits may differ from here on: {changed}\n"
     assert said in capsys.readouterr().out
     config = read_json(folder / "config.json")
     assert (config["arguments"]["out_dir"], config["remark"]) == ("moved", "the one with the coffee stain")
@@ -249,11 +250,11 @@ def test_a_finished_run_is_refused_unless_more_epochs_are_asked_for(script, unfi
     folder = script.start(tmp_path / "finished")
     assert "this run is finished; " in refused(script, folder)
     if script.epochs:
-        more = f"this run is finished; to train on, ask for more: {script.epochs} N"
+        more = f"this run is finished; to train longer, give a larger {script.epochs}"
         assert more in refused(script, folder, script.epochs, "2") and more in refused(script, folder, *EVERY)
         assert f"{script.epochs[2:]} 2 → 1" in refused(script, unfinished[script], script.epochs, "1")
         (folder / "checkpoint.pt").unlink()
-        assert "its checkpoint is gone" in refused(script, folder, script.epochs, "4")
+        assert "its checkpoint is missing" in refused(script, folder, script.epochs, "4")
 
 
 def test_what_is_no_run_of_this_script_is_refused(unfinished, tmp_path):
@@ -293,8 +294,8 @@ MISFITS = {
     "an optimiser of nothing": (MISFIT, lambda content: content.update(optimizer={})),
     "no progress": (MISFIT, lambda content: content["progress"].pop("epoch")),
     "another kind": ("holds a GAN, not a palindrome network", lambda content: content.update(kind="GAN")),
-    "weights alone": ("holds a network to use, not a training", lambda content: content.pop("clock")),
-    "another run's": ("its checkpoint is another run's", lambda content: content["clock"].update(run="another")),
+    "weights alone": ("holds only a network, so training cannot continue", lambda content: content.pop("clock")),
+    "another run's": ("its checkpoint belongs to another run", lambda content: content["clock"].update(run="another")),
 }
 
 

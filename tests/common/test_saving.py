@@ -65,7 +65,7 @@ def test_a_signal_ends_the_run_with_its_status_and_the_way_to_go_on(number, tmp_
     """A way that can be pasted into a shell."""
     folder = tmp_path / "a run"
     assert stop(PART1.start, 2, folder, number=number) == 128 + number
-    assert capsys.readouterr().out.endswith(f"\nstopped by {number.name}; go on with: --resume '{folder}'\n")
+    assert capsys.readouterr().out.endswith(f"\nstopped by {number.name}; to continue: --resume '{folder}'\n")
     assert PART1.saved(folder)["progress"]["batch"] == 2
     assert not (folder / "checkpoint.previous.pt").exists()  # saved once, when the step was done
     assert not (folder / "result.json").exists()
@@ -95,7 +95,7 @@ BETWEEN = [(PART1, "evaluate", 1, 143), (PART1, "evaluate", 2, 0)]
 
 @pytest.mark.parametrize(("script", "name", "nth", "status"), BETWEEN, ids=str)
 def test_a_signal_between_two_steps_counts_at_the_next(script, name, nth, status, tmp_path, monkeypatch):
-    """While an epoch is evaluated. After the last epoch there is nothing left to go on with."""
+    """While an epoch is evaluated. After the last epoch there is nothing left to continue."""
     original, calls = getattr(script.module, name), itertools.count(1)
 
     def interrupted(*args):
@@ -120,7 +120,7 @@ def test_a_signal_ends_an_evaluation_at_once(script, name, flags, tmp_path, ends
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as caught:
         patch.setattr(script.module, name, lambda *_: raise_signal())
         script.start(tmp_path / "run", *flags)
-    assert caught.value.code == 143 and "stopped by SIGTERM; go on with: --resume" in capsys.readouterr().out
+    assert caught.value.code == 143 and "stopped by SIGTERM; to continue: --resume" in capsys.readouterr().out
     ends_alike(script, script.resume(tmp_path / "run"), *flags)
 
 
@@ -155,7 +155,7 @@ def test_a_script_as_a_user_starts_it_ends_so_too(tmp_path):
         finally:
             process.kill()
     assert (process.returncode, err) == (130, "")
-    assert out.endswith(f"\nstopped by SIGINT; go on with: --resume {quoted(folder)}\n")
+    assert out.endswith(f"\nstopped by SIGINT; to continue: --resume {quoted(folder)}\n")
     assert PART1.saved(folder)["progress"]["epoch"] > 2
 
 
