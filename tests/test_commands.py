@@ -15,7 +15,7 @@ from common.cli import UserError
 from tests.conftest import ROOT
 from tests.test_house import SCRIPTS, TREES, module_of
 
-PAGES = ("README.md", "report.md", "tests/README.md", "data/README.md")
+PAGES = ("README.md", "report.md", "tests/README.md", "data/README.md", "TEACHING.md")
 
 
 def commands_in(text: str) -> list[str]:
@@ -74,6 +74,13 @@ def test_commands_on_pages_and_in_docstrings_work(name):
     assert commands or name not in (*PAGES[:3], *SCRIPTS)
     for command in commands:
         check(command)
+
+
+def test_the_exercises_name_tests_that_are_there():
+    named = re.findall(r"(tests/[\w/]+\.py)::(\w+)", (ROOT / "TEACHING.md").read_text(encoding="utf-8"))
+    assert len(named) >= 5
+    for path, test in named:
+        assert f"\ndef {test}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path}::{test}"
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
