@@ -6,13 +6,13 @@ DEMO   := outputs/demo-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: help demo test soak lint bench report
 help:
-	@echo "make demo     train the LSTM and, briefly, the GAN; walk between digits; name the pictures (minutes)"
+	@echo "make demo     train the LSTM and, briefly, the GAN; walk between digits; list the pictures (minutes)"
 	@echo "make test     the test suite (minutes)"
 	@echo "make soak     the test suite with all fault injections (longer)"
 	@echo "make lint     ruff: style and format"
-	@echo "make bench    how fast a training step is in both parts, beside others (six minutes on a quiet machine)"
-	@echo "make report   every run behind report.md anew (days), and what it shows in outputs/report and"
-	@echo "              outputs/pretrained replaced; stopped, it goes on where it was"
+	@echo "make bench    how fast a training step is, in both parts (six minutes on a quiet machine)"
+	@echo "make report   make every run behind report.md again (days); replaces outputs/report and"
+	@echo "              outputs/pretrained; if it is stopped, start it again, and it continues"
 
 .venv/runtime: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

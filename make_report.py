@@ -1,10 +1,10 @@
-"""Make every run behind report.md anew, into outputs/, and copy what the report shows into outputs/report.
+"""Make every run behind report.md again, in outputs/, and copy what the report shows to outputs/report.
 
-    python make_report.py                 all steps, in their order: days on two cores
+    python make_report.py                 all steps, in order; days on two cores
     python make_report.py sweep gates     these steps only
 
-Finished runs are not run again and unfinished ones are resumed, so it goes on where it was stopped. Files that the
-project comes with are replaced one by one, each when its successor is there.
+Finished runs are not repeated and unfinished ones are resumed, so if it is stopped, start it again. The files that come
+with the project are replaced one by one, each when the new file is there.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def show(folder: Path, files: Iterable[Path]) -> None:
 
 
 def run_and_show(name: str, script: str, *flags: str | Path) -> None:
-    """Run a script that finishes in minutes into outputs/NAME, from scratch, and show all that it wrote."""
+    """Run a script of a few minutes in a new folder outputs/NAME, and show all that it wrote."""
     folder = OUTPUTS / name
     shutil.rmtree(folder, ignore_errors=True)
     call(script, *flags, "--out_dir", folder)
@@ -75,14 +75,14 @@ def curricula() -> None:
 
 
 def gates() -> None:
-    """Part 1: how the network of curricula's seed 1 remembers."""
+    """Part 1: how the network of seed 1 of the curricula remembers."""
     network = OUTPUTS / "part1" / "curricula" / "runs" / "seed1"
     for length in ("10", "1000"):
         run_and_show(f"part1/gates-T{length}", "part1/show_gates.py", "--run", network, "--input_length", length)
 
 
 def benchmark() -> None:
-    """Both parts: how fast. On a machine that does nothing else."""
+    """Both parts: how fast. It needs a machine that does nothing else."""
     run_and_show("part1/benchmark", "part1/benchmark.py", "--rounds", "5")
     run_and_show("part2/benchmark", "part2/benchmark.py")
 
@@ -136,7 +136,7 @@ STEPS = {step.__name__: step for step in (sweep, curricula, gates, benchmark, co
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     steps = "; ".join(f"{name}: {step.__doc__.rstrip('.')}" for name, step in STEPS.items())
-    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"if none is named, all. {steps}")
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"the steps to make; if none is given, all. {steps}")
     args = parser.parse_args(argv)
     for name in args.steps:
         if name not in STEPS:

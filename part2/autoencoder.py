@@ -13,11 +13,11 @@ KIND = "autoencoder"  # of a checkpoint
 
 
 class Autoencoder(nn.Module):
-    """An image through 64 numbers and back (Hinton & Salakhutdinov 2006, with ReLU): 784 → 512 → 256 → 64 and mirrored.
+    """From an image to 64 numbers and back (Hinton & Salakhutdinov 2006, with ReLU): 784 → 512 → 256 → 64 → … → 784.
 
-    It has to keep what an image looks like, where a classifier may forget all but the digit.
+    The 64 numbers must hold what the image looks like; a classifier's features may forget all but the digit.
 
-    Shapes: images (n, 1, 28, 28) in [−1, 1] → the same; `features` gives the 64 numbers.
+    Shapes: images (n, 1, 28, 28) in [−1, 1] → images of the same shape; `features` returns the 64 numbers.
     """
 
     def __init__(self):
@@ -44,7 +44,7 @@ class Autoencoder(nn.Module):
 
 
 def load_autoencoder(path: Path | str = PRETRAINED / "autoencoder") -> Autoencoder:
-    """The autoencoder that a checkpoint or a run's folder holds, in eval mode; UserError if there is none."""
+    """Load the autoencoder of a checkpoint or a run's folder, in eval mode; UserError if there is none."""
     autoencoder = Autoencoder()
     autoencoder.load_state_dict(checkpoint.load(path, KIND)["network"])
     return autoencoder.eval()

@@ -1,12 +1,12 @@
-"""How fast does the GAN train? A step beside the assignment's loop, plainly written, and the machine's floor.
+"""How fast does the GAN train? It is compared with the assignment's loop and with a lower bound, the floor.
 
     python part2/benchmark.py
     python part2/benchmark.py --rounds 5 --turn 1
 
-All take turns in one process, round after round; a turn is several steps, the first of them not timed. Speeds are
-medians over rounds of the ratio to the assignment's loop in the same round: above 1 is faster. A step is drawing a
-batch and the noise, and training both networks on it once. Writes benchmark.csv and, as every run, config.json and
-result.json.
+All contestants take turns in one process, round after round. A turn is several steps; the first step is not timed. A
+speed is the ratio to the assignment's loop in the same round, as the median over rounds: above 1 is faster. A step
+draws a batch and the noise, and trains both networks once. The floor is the time of the matrix products and of Adam's
+memory traffic. Writes benchmark.csv and, like every run, config.json and result.json.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def networks(device: torch.device, width: int = 1) -> tuple[Generator, Discrimin
 
 
 def with_torch_layers(network: nn.Module) -> nn.Module:
-    """The network with `nn.Linear` in the place of our own; its activations stay in place, which favours it."""
+    """The network with PyTorch's `nn.Linear` layers. Its activations are still computed in place, which helps it."""
     for k, ours in enumerate(network.layers):
         if isinstance(ours, Linear):
             network.layers[k] = nn.Linear(ours.in_features, ours.out_features)
@@ -53,13 +53,13 @@ def with_torch_layers(network: nn.Module) -> nn.Module:
 
 
 def loaded(batch_size: int, device: torch.device) -> Iterator[torch.Tensor]:
-    """Batches as the assignment has them: PIL images, each transformed on its way through a DataLoader."""
+    """Batches as in the assignment: a DataLoader transforms each PIL image."""
     to_tensor = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
     images, labels = load_mnist("train")
     pixels = images.add(1).mul(127.5).round().byte().squeeze(1).numpy()
 
     class Images(Dataset):
-        """What `torchvision.datasets.MNIST` does, which wants the archives unpacked."""
+        """Does what `torchvision.datasets.MNIST` does, which needs unpacked archives."""
 
         def __len__(self) -> int:
             return len(pixels)
@@ -73,7 +73,7 @@ def loaded(batch_size: int, device: torch.device) -> Iterator[torch.Tensor]:
 
 
 def in_memory(batch_size: int, device: torch.device) -> Iterator[torch.Tensor]:
-    """Batches out of one tensor."""
+    """Batches from one tensor in memory."""
     images = load_mnist("train").images.to(device)
     while True:
         for index in torch.randperm(len(images)).to(device).split(batch_size):
@@ -82,7 +82,7 @@ def in_memory(batch_size: int, device: torch.device) -> Iterator[torch.Tensor]:
 
 
 def assigned(batches: Iterator[torch.Tensor], device: torch.device) -> Callable[[], tuple[float, float]]:
-    """The assignment's step, plainly written; returns both losses."""
+    """The assignment's training step, written plainly; it returns both losses."""
     generator, discriminator = (with_torch_layers(network).to(device) for network in networks(device))
     generator_optimizer = torch.optim.Adam(generator.parameters(), lr=2e-4)
     discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), lr=2e-4)
@@ -111,7 +111,7 @@ def assigned(batches: Iterator[torch.Tensor], device: torch.device) -> Callable[
 
 
 def ours(name: str, batches: Iterator[torch.Tensor], device: torch.device, bf16: bool = False) -> Callable[[], tuple]:
-    """A step as train_gan.py takes it by the recipe of that name; returns both losses and two accuracies."""
+    """A training step of this recipe, as in train_gan.py; it returns both losses and two accuracies."""
     recipe = RECIPES[name]
     game = Game(*networks(device, recipe.width), recipe, recipe.learning_rate)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
@@ -125,11 +125,12 @@ def ours(name: str, batches: Iterator[torch.Tensor], device: torch.device, bf16:
 
 
 def lower_bound(batch_size: int, device: torch.device) -> Callable[[], None]:
-    """The reference recipe's matrix products, and four reads and three writes of what Adam holds for each weight.
+    """The reference recipe's matrix products, and for each weight four reads and three writes of Adam's numbers.
 
-    A layer forward is x Wᵀ, backward δᵀ x for its weights and δ W for what lies before it. The generator goes forward
-    and back once (nothing lies before its first layer); through the discriminator the fakes go forward and back (for
-    their own sake, not for the weights), then real and fake images together forward and back.
+    A layer computes x Wᵀ forward; backward it computes δᵀ x for its weights and δ W for the layer before. The generator
+    goes forward and backward once; before its first layer there is nothing. The fake images go through the
+    discriminator forward and backward, without gradients of its weights. Then real and fake images together go forward
+    and backward.
     """
     products = []
 
@@ -212,7 +213,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("--rounds", type=cli.int_between(1), default=9, help="turns of each contestant")
-    add("--turn", type=cli.float_between(0), default=1.0, help="seconds a turn takes, about")
+    add("--turn", type=cli.float_between(0), default=1.0, help="about how many seconds a turn takes")
     add("--batch_size", type=cli.int_between(2, 60_000), default=64, help="images in a batch")
     cli.add_shared_flags(parser)
     return parser.parse_args(argv)

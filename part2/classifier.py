@@ -1,4 +1,4 @@
-"""A small digit classifier: it reads the digits that a generator draws, and its features measure them."""
+"""A small digit classifier. It reads the digits that a generator draws, and its features serve to measure them."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ CONFIDENT = 0.95  # a digit read with this probability or more counts as read wi
 class Classifier(nn.Module):
     """A convolutional network (LeCun et al. 1998, with ReLU and max pooling).
 
-    Shapes: images (n, 1, 28, 28) in [−1, 1] → logits (n, 10); `features` gives the 128 numbers before the last layer.
+    Shapes: images (n, 1, 28, 28) in [−1, 1] → logits (n, 10); `features` returns the 128 numbers before the last layer.
     """
 
     def __init__(self):
@@ -38,12 +38,12 @@ class Classifier(nn.Module):
 
     @torch.no_grad()
     def read(self, images: torch.Tensor) -> torch.Tensor:
-        """The probability of each digit, (n, 10), a thousand images at a time."""
+        """The probability of each digit, (n, 10). Computed for 1,000 images at a time."""
         return torch.cat([self(part).softmax(1) for part in images.split(1000)])
 
 
 def load_classifier(path: Path | str = PRETRAINED / "classifier") -> Classifier:
-    """The classifier that a checkpoint or a run's folder holds, in eval mode; UserError if there is none."""
+    """Load the classifier of a checkpoint or a run's folder, in eval mode; UserError if there is none."""
     classifier = Classifier()
     classifier.load_state_dict(checkpoint.load(path, KIND)["network"])
     return classifier.eval()

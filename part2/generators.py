@@ -1,4 +1,4 @@
-"""Which generator a script works with, and how one is shared."""
+"""How a script finds its generator, and how a generator is saved to be shared."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from part2.networks import KIND, load_generator
 
 
 def find_generator(named: Path | None) -> Path:
-    """The run or checkpoint to sample from: the one that is named, else the newest finished run of train_gan.py under
-    outputs/, else the pretrained generator."""
+    """Choose the run or checkpoint to sample from: `named` if it is given, else the newest finished run of train_gan.py
+    under outputs/, else the pretrained generator."""
     return find_run(named, ["part2/train_gan.py"], PRETRAINED / "generator")
 
 

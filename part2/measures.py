@@ -6,7 +6,7 @@ K = 5  # neighbours, as Naeem et al. recommend
 
 
 def check_points(name: str, points: torch.Tensor, at_least: int) -> None:
-    """ValueError if these are not so many points (n, d) of finite numbers."""
+    """ValueError unless these are points (n, d) of finite numbers, with n of `at_least` or more."""
     if points.dim() != 2 or len(points) < at_least:
         raise ValueError(f"{name} has the shape {tuple(points.shape)}; expected (n, d) with n of {at_least} or more")
     if not points.isfinite().all():
@@ -18,9 +18,9 @@ def frechet(real: torch.Tensor, fake: torch.Tensor) -> float:
 
         |μ_r − μ_f|² + tr(Σ_r + Σ_f − 2 (Σ_r Σ_f)^½)
 
-    The trace of the root is the sum of the roots of the eigenvalues of Σ_r^½ Σ_f Σ_r^½, which is symmetric. Computed in
-    float64. Unit: squared units of the features. Its bias shrinks with n: compare figures of equal n only. ValueError
-    for fewer than two points and for numbers that are not finite.
+    The trace of (Σ_r Σ_f)^½ is the sum of the roots of the eigenvalues of Σ_r^½ Σ_f Σ_r^½, which is symmetric. It is
+    computed in float64. Its unit is the square of the features' unit. It is too large for small n, so compare only
+    figures of equal n. ValueError for fewer than two points and for numbers that are not finite.
     """
     check_points("real", real, 2)
     check_points("fake", fake, 2)
@@ -42,16 +42,16 @@ def radii(points: torch.Tensor, k: int = K) -> torch.Tensor:
 def neighbourhood(
     real: torch.Tensor, fake: torch.Tensor, k: int = K, real_radii: torch.Tensor | None = None
 ) -> dict[str, float]:
-    """How two sets of features, r (n, d) and f (m, d), lie among one another.
+    """How two sets of features, r (n, d) and f (m, d), lie relative to each other.
 
-    With B(p) the open ball around p that reaches to the k-th nearest other point of p's own set:
+    B(p) is the open ball around p whose radius is the distance to the k-th nearest other point of p's own set.
 
         precision   share of f inside any B(r)                           (Kynkäänniemi et al. 2019)
         recall      share of r inside any B(f)
-        density     1/(k m) Σ_f #{r: f inside B(r)}, 1 on average for f as real as r   (Naeem et al. 2020)
+        density     1/(k m) Σ_f #{r: f inside B(r)}; about 1 if f is like r   (Naeem et al. 2020)
         coverage    share of B(r) that hold any f
 
-    `real_radii`, where they are known already, are radii(real, k).
+    `real_radii` is radii(real, k), if it is known already.
     """
     check_points("real", real, k + 1)
     check_points("fake", fake, k + 1)
@@ -77,14 +77,14 @@ def neighbourhood(
 def score(probability: torch.Tensor) -> float:
     """exp E[KL(p(y|x) ‖ p(y))] of a classifier's probabilities (n, 10): from 1 to 10 (Salimans et al. 2016).
 
-    High where each image is surely one digit and all digits are drawn equally often.
+    It is high if each image is clearly one digit and all digits are drawn equally often.
     """
     p = probability.double()
     return (torch.xlogy(p, p) - torch.xlogy(p, p.mean(0))).sum(1).mean().exp().item()
 
 
 def nearest(points: torch.Tensor, others: torch.Tensor, n: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    """For each of the points (m, …), the distances to its n nearest of `others`, and which they are: both (m, n)."""
+    """For each of the points (m, …), the distances to the n nearest of `others`, and their indices: both (m, n)."""
     others = others.flatten(1)
     found = [torch.cdist(part, others).topk(n, largest=False) for part in points.flatten(1).split(500)]
     return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])

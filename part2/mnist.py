@@ -1,4 +1,4 @@
-"""MNIST as one verified tensor in memory, straight from the committed archives."""
+"""MNIST as a tensor in memory, read and checked from the archives that come with the project."""
 
 import gzip
 import hashlib
@@ -28,7 +28,7 @@ class Digits(NamedTuple):
 def load_mnist(split: str, folder: Path | str = RAW) -> Digits:
     """The 60,000 images of split "train" or the 10,000 of split "test".
 
-    Nothing is ever downloaded or unpacked on the disk. UserError if an archive is not the official one.
+    Nothing is downloaded, and nothing is unpacked on the disk. UserError if an archive is not the official one.
     """
     prefix = {"train": "train", "test": "t10k"}[split]
     pixels = _read(Path(folder) / f"{prefix}-images-idx3-ubyte.gz", header=16).view(-1, 1, 28, 28)

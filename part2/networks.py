@@ -26,7 +26,7 @@ class Generator(nn.Module):
     with LeakyReLU(a) = max(a, 0.2 a) and BatchNorm(a) = γ (a − mean) / √(var + ε) + β over the batch (over running
     averages in eval mode; Ioffe & Szegedy 2015).
 
-    Activations are computed in place: a hook that keeps a layer's output must copy it.
+    Activations are computed in place, so a hook that keeps a layer's output must copy it.
 
     Shapes: z (n, latent_dim), drawn from a standard normal → images (n, 1, 28, 28). `width` widens all hidden layers;
     `epsilon` is BatchNorm's ε.
@@ -52,8 +52,8 @@ class Discriminator(nn.Module):
 
         D(x) = σ(logit(x)),   the probability that x is real
 
-    The call returns the logit, on which binary cross entropy is exact; `probability` returns D(x) itself. (`BCELoss` on
-    D(x) is the same loss, but beyond logits of ±20 its gradient vanishes in float32.)
+    A call returns the logit, with which binary cross entropy is exact; `probability` returns D(x). (`BCELoss` on D(x)
+    is the same loss, but in float32 its gradient vanishes for logits beyond ±20.)
 
     Shapes: images (n, 1, 28, 28) → (n,). `width` widens both hidden layers.
     """
@@ -77,9 +77,9 @@ class Discriminator(nn.Module):
 
 
 def measure_statistics(generator: Generator) -> Generator:
-    """Set BatchNorm's means and variances to those over 10,000 draws of z, always the same; returns it in eval mode.
+    """Set BatchNorm's means and variances to those over 10,000 z (always the same); returns the generator in eval mode.
 
-    The statistics that were right for weights on the way are not right for an average of the weights.
+    An average of weights needs this: the statistics from training belong to other weights.
     """
     device = next(generator.parameters()).device
     z = torch.randn(10_000, generator.latent_dim, generator=seeds.generator(0, "statistics")).to(device)
@@ -88,10 +88,10 @@ def measure_statistics(generator: Generator) -> Generator:
 
 
 def load_generator(path: Path | str) -> Generator:
-    """The generator to sample from that a GAN's checkpoint holds, in eval mode; `path` is the file or its run's folder.
+    """Load the generator to sample from, in eval mode. `path` is a GAN's checkpoint or the folder of its run.
 
-    This is the average of the weights over training where the recipe keeps one (its statistics measured anew), else the
-    last weights. UserError if there is none.
+    If the recipe keeps an average of the weights, this is the average, with its statistics measured anew; else it has
+    the last weights. UserError if there is no such checkpoint.
     """
     content = checkpoint.load(path, KIND)
     generator = Generator(content["latent_dim"], content["width"], content.get("epsilon", 1e-5))

@@ -1,11 +1,11 @@
-"""Train anew one of the two networks that judge images: the classifier or the autoencoder.
+"""Train one of the two networks that judge images again: the classifier or the autoencoder.
 
     python part2/train_judges.py classifier
     python part2/train_judges.py autoencoder
 
 The project comes with both: `load_classifier()` and `load_autoencoder()` return outputs/pretrained/classifier and
-outputs/pretrained/autoencoder. Trains on MNIST's training images; its test images are read once, at the end. Writes
-a folder outputs/part2/NAME-seedN-TIME with metrics.jsonl, checkpoint.pt and result.json.
+outputs/pretrained/autoencoder. This script trains on MNIST's training images; the test images are used once, at the
+end. It writes a folder outputs/part2/NAME-seedN-TIME with metrics.jsonl, checkpoint.pt and result.json.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def measure_classifier(network: Classifier, test: Digits) -> dict[str, float]:
 
 
 def redraw(network: Autoencoder, images: torch.Tensor, _labels: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Mean squared error of a batch, a pixel in [−1, 1]."""
+    """Mean squared error per pixel of a batch; pixels are in [−1, 1]."""
     return {"loss": F.mse_loss(network(images), images)}
 
 
@@ -116,7 +116,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("judge", choices=TASKS, help="which one to train")
     add("--n_epochs", type=cli.int_between(1), help="passes over the training images; if not given, 5 or 10")
     add("--batch_size", type=cli.int_between(1, 60_000), default=128, help="images in a batch")
-    add("--learning_rate", type=cli.float_between(0), help="Adam's highest; if not given, 3e-3 or 2e-3")
+    add("--learning_rate", type=cli.float_between(0), help="Adam's highest learning rate; if not given, 3e-3 or 2e-3")
     cli.add_shared_flags(parser)
     args = parser.parse_args(argv)
     args.n_epochs = args.n_epochs or TASKS[args.judge].n_epochs

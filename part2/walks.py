@@ -1,4 +1,4 @@
-"""Walks through latent space: where they start and end, the paths between, what stands in their middle."""
+"""Walks through latent space: their ends, the paths between them, and the digits in their middle."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -11,7 +11,7 @@ from part2.classifier import CONFIDENT, Classifier
 from part2.networks import Generator
 from part2.rejection import Rejection, draw_latents
 
-DRAWS = 20_000  # latent points among which ends are looked for
+DRAWS = 20_000  # latent points to choose the ends from
 
 
 @torch.no_grad()
@@ -32,30 +32,30 @@ def lerp(z1: torch.Tensor, z2: torch.Tensor, alpha: torch.Tensor) -> torch.Tenso
 def slerp(z1: torch.Tensor, z2: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
     """z = (sin((1 − α) Ω) z1 + sin(α Ω) z2) / sin Ω with Ω the angle between z1 and z2 (Shoemake 1985).
 
-    A straight line passes closer to the origin than points of a normal distribution lie; the arc keeps their distance.
-    Shapes as in `lerp`.
+    A straight line comes closer to the origin than points of a normal distribution usually are. The arc keeps their
+    distance from it. Shapes as in `lerp`.
     """
     cosine = torch.cosine_similarity(z1, z2, dim=-1)[..., None, None]
     omega = cosine.clamp(-1 + 1e-6, 1 - 1e-6).acos()
     first, second = ((1 - alpha).unsqueeze(1) * omega).sin(), (alpha.unsqueeze(1) * omega).sin()
     arc = (first * z1.unsqueeze(-2) + second * z2.unsqueeze(-2)) / omega.sin()
-    return torch.where(cosine.abs() < 1 - 1e-6, arc, lerp(z1, z2, alpha))  # along one line there is no arc to take
+    return torch.where(cosine.abs() < 1 - 1e-6, arc, lerp(z1, z2, alpha))  # on one line through 0 there is no arc
 
 
 PATHS = {"linear": lerp, "slerp": slerp}
 
 
 def path_through(stations: list[torch.Tensor], along, alpha: torch.Tensor) -> torch.Tensor:
-    """The points at α from each station to the next; one at a station in between comes once."""
+    """The points at α on the way from each station to the next. A station in between comes only once."""
     legs = [along(z1, z2, alpha) for z1, z2 in pairwise(stations)]
     return torch.cat([legs[0]] + [leg[1:] for leg in legs[1:]])
 
 
 def find_ends(z: torch.Tensor, probability: torch.Tensor, digits: list[int]) -> dict[int, torch.Tensor]:
-    """For each digit, those of the latent points z (n, latent_dim) that are confidently read as it.
+    """For each digit, the latent points of z (n, latent_dim) whose images the classifier reads as it with confidence.
 
-    `probability` (n, 10) is what the classifier makes of their images. Where none is read confidently, the one that is
-    read most surely; UserError where none is read as the digit at all.
+    `probability` (n, 10) is the classifier's, for the images of z. If no image is read with confidence, the point with
+    the highest probability is taken. If no image is read as the digit at all, that is a UserError.
     """
     ends = {}
     for digit in sorted(set(digits)):
@@ -80,7 +80,7 @@ def read_middles(
     n: int,
     seed: int,
 ) -> dict[int, float]:
-    """What the classifier reads half-way between n random pairs of ends: digit → share, the most frequent first."""
+    """What the classifier reads in the middle of n random walks: digit → share, the most frequent digit first."""
     rng = seeds.generator(seed, "pairs")
     pairs = [points[torch.randint(len(points), (n,), generator=rng).to(points.device)] for points in (starts, ends)]
     middles = along(*pairs, torch.tensor([0.5], device=starts.device)).squeeze(1)
