@@ -10,7 +10,7 @@ import torch
 from common.cli import UserError
 from common.files import write_whole
 
-SCHEMA = 2  # of the layout of the file; another layout gets another number
+SCHEMA = 2  # number of the file's layout
 NAME = "checkpoint.pt"  # in a run's folder
 
 

@@ -114,7 +114,7 @@ def add_generator_flags(parser: argparse.ArgumentParser, scores: Sequence[str]) 
 
 
 def add_training_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags that all training scripts share: resuming, checkpoints, threads, bit-equality, TensorBoard."""
+    """The flags of the training scripts whose runs can be resumed: checkpoints, threads, bits, TensorBoard."""
     add = parser.add_argument
     add("--resume", nargs="?", const=True, metavar="FOLDER", help="continue this run, or the newest unfinished one")
     add("--checkpoint_interval", type=int_between(0), default=60, help="seconds between checkpoints; 0: every batch")
@@ -130,7 +130,7 @@ def call(main: Callable[[], None]) -> None:
     without a line, if the reader of the output has closed it, as `| head` does.
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a notebook's has not; there may be no stream
+        if hasattr(stream, "reconfigure"):  # a notebook's stream cannot; there may be none
             # A log file shows each line at once. If its encoding has no σ or →, it gets a question mark instead.
             stream.reconfigure(line_buffering=True, errors="replace")
     try:

@@ -13,7 +13,7 @@ BROUGHT_ALONG = torch.backends.mkldnn.is_available() and torch.backends.mkl.is_a
 
 
 def needs_plain_operations(x: torch.Tensor) -> bool:
-    """Whether PyTorch records or changes each operation on x, as in tracing, compiling, exporting and autocast."""
+    """Whether PyTorch records or changes each operation on x, as for trace, compile, export, transform or autocast."""
     return (
         x.is_meta
         or torch.autograd.forward_ad._current_level >= 0  # forward-mode derivatives

@@ -229,7 +229,7 @@ def find_run(named: Path | None, scripts: list[str], pretrained: Path) -> Path:
             raise UserError(f"--run {named}: there is no such run or checkpoint")
         why = "named by --run"
     elif path:
-        why = f"the newest finished run; the pretrained one: --run {pretrained.relative_to(ROOT)}"
+        why = f"the newest finished run; for the pretrained one: --run {pretrained.relative_to(ROOT)}"
     else:
         path, why = pretrained, f"the pretrained one, as no run of {' or '.join(scripts)} has finished under outputs/"
     print_line(f"network: {path} ({why})")

@@ -22,7 +22,7 @@ TESTED = {1_000: 10_000, 100_000: 1_000, 2**20: 100, MAX_INPUT_LENGTH: 20}  # up
 def evaluate(network: nn.Module, inputs: torch.Tensor, targets: torch.Tensor, encoding: str) -> tuple[float, float]:
     """Mean cross entropy (nats) and accuracy of the network on the sequences: inputs (n, length), targets (n,).
 
-    Sequences are read in pieces, and the state goes on from piece to piece. So memory does not grow with length.
+    Sequences are read in pieces; the state is passed from piece to piece. So memory does not grow with length.
     """
     loss = correct = 0.0
     with progress_bar(inputs.numel(), "digit", delay=2) as bar:

@@ -68,7 +68,7 @@ class TorchLSTM(nn.Module):
     def read(
         self, x: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor] | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """As `LSTM.read`."""
+        """Like `LSTM.read`."""
         _, (h, c) = self.lstm(x, state and tuple(part.unsqueeze(0) for part in state))
         return h.squeeze(0), c.squeeze(0)
 
@@ -91,7 +91,7 @@ INITS = ("memory", "uniform", "normal")
 def initialise(network: nn.Module, init: str, length: int) -> None:
     """Draw the network's initial weights.
 
-    memory   made for remembering over `length` steps: `LSTM.reset_parameters` says how and why
+    memory   made for remembering over `length` steps: see `LSTM.reset_parameters`
     uniform  every parameter ~ U(−k, k) with k = 1/√hidden: PyTorch's own initialisation
     normal   every weight ~ N(0, 1), biases zero: the reference's. With 128 units each gate sums 128 terms, so its
              argument has a standard deviation of up to √128 ≈ 11: gates start open or shut, and hardly learn

@@ -115,7 +115,7 @@ def draw_monotonous(n: int, length: int, rng: np.random.Generator) -> np.ndarray
 
 
 def draw_near(first: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The three digits (n, 3) after each first digit (n,): each is the same, one less, one more, 0 or 9 by chance."""
+    """Three digits (n, 3) after each first digit (n,): the same, one less, one more, 0 or 9, all equally likely."""
     low, high = np.maximum(first, 1) - 1, np.minimum(first, 8) + 1
     kinds = np.stack([low, first, high, np.zeros_like(first), np.full_like(first, 9)], axis=1)
     return np.take_along_axis(kinds, rng.integers(0, 5, (len(first), 3)), axis=1)

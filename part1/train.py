@@ -172,7 +172,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--model", choices=NETWORKS, default="lstm", help="the network; torch_lstm is nn.LSTM, for comparison")
     add("--plain", action="store_true", help="use the LSTM's plain loop: slower, the same up to rounding")
     add("--num_hidden", type=cli.int_between(1, 4096), default=128, help="units in h (and c)")
-    add("--init", choices=INITS, default="memory", help="initial weights; uniform: PyTorch's, normal: the reference's")
+    add("--init", choices=INITS, default="memory", help="initial weights: ours, PyTorch's or the reference's")
     add("--max_epoch", type=cli.int_between(1), default=100, help="passes over the training data, at most")
     add("--patience", type=cli.int_between(1), default=20, help="stop after N epochs in a row without validation error")
     add("--batch_size", type=cli.int_between(1), default=128, help="sequences in a batch, for each process")

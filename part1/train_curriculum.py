@@ -63,7 +63,7 @@ SURE = 0.99  # moving average of the batches' accuracy above which the length is
 LOST = 0.5  # … and below which it is halved
 LENGTHEN = 0.57  # the part of the sequences, at most, for the first phase
 SETTLING_LENGTHS = 5
-MONOTONOUS = 0.75  # the part of a batch, in the second phase
+MONOTONOUS = 0.75  # the monotonous part of a batch in the second phase
 WEIGHT_DECAY = 2e-4  # RMSprop adds this many times the weights to their gradient
 LOG_INTERVAL = 10  # batches
 
@@ -76,7 +76,7 @@ class Progress:
     batch: int = 0
     accuracy: float = 0.1  # moving average over batches
     settles_from: int | None = None  # the batch at which settling begins
-    rate: float = 1.0  # of the learning rate: halved each time a length is lost
+    rate: float = 1.0  # factor of the learning rate: halved each time a length is lost
     best: dict | None = None  # the network's weights, once trained
 
     def next_length(self, longest: int) -> int:
@@ -208,7 +208,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--model", choices=NETWORKS, default="lstm", help="the network; torch_lstm is nn.LSTM, for comparison")
     add("--plain", action="store_true", help="use the LSTM's plain loop: slower, the same up to rounding")
     add("--num_hidden", type=cli.int_between(1, 4096), default=128, help="units in h (and c)")
-    add("--init", choices=INITS, default="memory", help="initial weights; uniform: PyTorch's, normal: the reference's")
+    add("--init", choices=INITS, default="memory", help="initial weights: ours, PyTorch's or the reference's")
     add("--batch_size", type=cli.int_between(1), default=64, help="sequences in a batch, for each process")
     add(
         "--learning_rate",

@@ -153,7 +153,7 @@ def test_the_network_to_use_is_the_named_run_else_the_newest_finished_one_else_t
     assert find_run(None, [GAN], pretrained) == new and find_run(old, [GAN], pretrained) == old
     first, second, third = capsys.readouterr().out.splitlines()
     assert first.endswith("(the pretrained one, as no run of part2/train_gan.py has finished under outputs/)")
-    assert second.endswith("(the newest finished run; the pretrained one: --run outputs/pretrained/generator)")
+    assert second.endswith("(the newest finished run; for the pretrained one: --run outputs/pretrained/generator)")
     assert third == f"network: {old} (named by --run)"
     with pytest.raises(UserError, match=r"--run .*gone: there is no such run"):
         find_run(old.with_name("gone"), [GAN], pretrained)
