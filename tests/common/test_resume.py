@@ -125,7 +125,9 @@ ITEMS = {
 }
 ITEMS = [(script, step, item) for (script, step), items in ITEMS.items() for item in items.split()]
 # What says what the file is, what rebuilds the network, seconds (test_saving.py), a curriculum's network at its end.
-BESIDES = set("schema kind model sizes encoding latent_dim width recipe clock.seconds clock.run progress.best".split())  # noqa: SIM905
+BESIDES = set(
+    "schema kind model sizes encoding latent_dim width epsilon recipe clock.seconds clock.run progress.best".split()
+)  # noqa: SIM905
 
 
 @pytest.fixture
@@ -206,7 +208,7 @@ def refused(script: Script, folder: Path, *flags) -> str:
 FREE = "checkpoint_interval=7 lengths=5 save_interval=7 tensorboard"
 FIXED = "input_length=5 input_dim=10 encoding=raw plain model=rnn num_hidden=5 init=normal patience=3 batch_size=20 "
 FIXED += "learning_rate=0.01 max_norm=3.0 data_size=111 portion_train=0.7 seed=1 device=cuda precision=bf16 threads=4 "
-FIXED += "deterministic task=marker recipe=reference latent_dim=5 log_interval=3 eval_interval=1 eval_split=validation"
+FIXED += "deterministic task=marker recipe=reference latent_dim=5 log_interval=3 eval_interval=1 eval_split=test"
 SETTINGS = {setting.split("=")[0]: setting for setting in (FREE + " " + FIXED).split()}
 
 
