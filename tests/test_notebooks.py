@@ -1,0 +1,127 @@
+"""The notebooks run from their first cell to the last, and show a reader who does not run them what came out.
+
+After a change, SAVE_NOTEBOOKS=1 python -m pytest tests/test_notebooks.py saves what comes out now.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from jupyter_client.kernelspec import KernelSpecManager
+from nbclient import NotebookClient
+
+from tests.conftest import ROOT
+from tests.tiny_runs import files_of
+
+NOTEBOOKS = ("part1/part1.ipynb", "part2/part2.ipynb")
+all_notebooks = pytest.mark.parametrize("name", NOTEBOOKS)
+
+
+def read(name: str):
+    return nbformat.read(ROOT / name, as_version=4)
+
+
+def code_cells(notebook) -> list:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def setup(name: str) -> str:
+    """The first code cell, as Python alone takes it."""
+    return code_cells(read(name))[0].source.replace("%matplotlib inline\n", "")
+
+
+def check_what_is_shown(notebook) -> None:
+    """Every cell has run, in order; there are pictures, no errors, no warnings and no path of the machine it ran on."""
+    cells = code_cells(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert {output.output_type for output in outputs} <= {"stream", "display_data", "execute_result"}
+    assert {output.name for output in outputs if output.output_type == "stream"} == {"stdout"}
+    shown = [output.data for output in outputs if "data" in output]
+    assert sum("image/png" in data for data in shown) >= 3
+    texts = [cell.source for cell in notebook.cells] + [output.text for output in outputs if "text" in output]
+    texts += [text for data in shown for kind, text in data.items() if kind.startswith("text/")]
+    for text in texts:
+        assert not re.search(r"""(^|[\s"'(=:])(/\w|~/|[A-Za-z]:[\\/]\w|file:)""", text), text
+
+
+@all_notebooks
+def test_what_is_saved_is_what_a_reader_should_see(name):
+    notebook = read(name)
+    nbformat.validate(notebook)
+    check_what_is_shown(notebook)
+    assert len(code_cells(notebook)) <= 12
+    assert (ROOT / name).stat().st_size < 400_000
+    assert b"\r" not in (ROOT / name).read_bytes()
+    assert notebook.metadata.kernelspec.name == "python3" and "widgets" not in notebook.metadata
+    assert not any("execution" in cell.metadata for cell in notebook.cells), "times of execution differ in every run"
+
+
+@pytest.mark.parametrize(("name", "folder"), [(NOTEBOOKS[0], "part1"), (NOTEBOOKS[1], ".")])
+def test_it_runs_and_writes_below_outputs_alone(name, folder, tmp_path, monkeypatch):
+    """In a copy of the project whose path has spaces, from the notebook's folder (Jupyter) or above (VS Code)."""
+    project = tmp_path / "a copy of it"
+    for part in ("common", "part1", "part2", "data", "outputs/pretrained"):
+        shutil.copytree(ROOT / part, project / part, ignore=shutil.ignore_patterns("__pycache__"))
+    before = files_of(project)
+    for variable in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(variable, str(tmp_path / "jupyter"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+
+    notebook, resources = read(name), {"metadata": {"path": str(project / folder)}}
+    client = NotebookClient(notebook, timeout=600, coalesce_streams=True, record_timing=False, resources=resources)
+    # No kernel that a user has installed under this name: the one of the Python that runs the tests.
+    client.create_kernel_manager().kernel_spec_manager = KernelSpecManager(kernel_dirs=[])
+    client.execute()
+    check_what_is_shown(notebook)
+    after = files_of(project)
+    written = {path.relative_to(project).parts[:2] for path in after.keys() - before.keys()}
+    assert written == {("outputs", "tour")} and before.items() <= after.items()
+    if os.environ.get("SAVE_NOTEBOOKS"):
+        del notebook.metadata["language_info"]  # which Python ran it
+        (ROOT / name).write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A working directory outside the project; it and the path for imports are put back."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    return tmp_path
+
+
+def test_on_colab_the_project_is_fetched_once(elsewhere, monkeypatch):
+    called = []
+
+    def run(command: list[str], check: bool) -> None:
+        assert check
+        called.append(command)
+        if "clone" in command:
+            Path(command[-1], "part1").mkdir(parents=True)
+            Path(command[-1], "part1", "lstm.py").touch()
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setitem(sys.modules, "google.colab", sys)
+    source = setup(NOTEBOOKS[0])
+    assert source == setup(NOTEBOOKS[1])
+    with pytest.raises(AssertionError, match="write the project's address"):
+        exec(source, {})
+    for _ in range(2):
+        exec(source.replace('REPOSITORY = ""', 'REPOSITORY = "https://host/name"'), {})
+        assert Path.cwd() == elsewhere / "project" and sys.path[0] == str(Path.cwd())
+    assert [command[-2:] for command in called] == [["https://host/name", "project"], ["-r", "requirements.txt"]]
+
+
+def test_vs_code_says_where_the_notebook_is_and_without_that_there_is_one_line(elsewhere):
+    with pytest.raises(AssertionError, match="the project is not found"):
+        exec(setup(NOTEBOOKS[0]), {})
+    exec(setup(NOTEBOOKS[0]), {"__vsc_ipynb_file__": str(ROOT / NOTEBOOKS[0])})
+    assert Path.cwd() == ROOT and sys.path[0] == str(ROOT)
