@@ -16,8 +16,8 @@ from common.cli import UserError
 from tests.conftest import ROOT
 from tests.test_house import SCRIPTS, TREES, module_of
 
-PAGES = ("README.md", "report.md", "tests/README.md", "part1/part1.ipynb", "part2/part2.ipynb", "data/README.md")
-PAGES += ("TEACHING.md",)
+PAGES = ("README.md", "report.md", "TEACHING.md", "tests/README.md", "part1/part1.ipynb", "part2/part2.ipynb")
+PAGES += ("data/README.md",)
 
 
 def commands_in(text: str) -> list[str]:
