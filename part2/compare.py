@@ -4,14 +4,17 @@
     python part2/compare.py --recipes reference improved --seeds 0 --n_epochs 20 --out_dir outputs/part2/brief
 
 Each run is a call of part2/train_gan.py with a folder of its own under outputs/part2/compare. Finished runs are not run
-again, so a comparison that was stopped goes on where it was, and recipes or seeds can be added later. From all finished
-runs there it writes compare.csv (a row for each time that a run was measured), table.md (the last measurement),
-compare.png (the Fréchet distance over epochs, over time and at the end) and samples.png. Of a finished run it needs the
-two .json files, metrics.jsonl and the samples.png that it leaves there: a checkpoint may go. So the runs behind
-report.md can be set beside one's own:
+again, so a comparison that was stopped continues if you start it again, and recipes or seeds can be added later. From
+all finished runs there it writes compare.csv (a row for each time that a run was measured), table.md (the last
+measurement), board.md (when distances of 20, 10, 5 and 3 were first reached), compare.png (the distance over epochs and
+at the end) and samples.png. Settings are chosen by validation images, so these are the default; --eval_split test
+--data_size 60000 is for what is reported in the end.
+
+Of a finished run it needs the two .json files, metrics.jsonl and the samples.png that it leaves there: the checkpoint
+may be deleted. So the runs behind report.md can be compared with your own:
 
     mkdir -p outputs/part2 && cp -r outputs/report/part2/compare outputs/part2/
-    python part2/compare.py --recipes improved --seeds 3
+    python part2/compare.py --recipes improved --seeds 7 --eval_split test --data_size 60000
 
 The recipes and what they leave out or change are those of part2/recipes.py.
 """
@@ -229,8 +232,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="training images, the first ones",
     )
     add("--precision", choices=cli.PRECISIONS, default="float32", help="of the networks' matrix products")
-    add("--jobs", type=cli.int_between(1, 1024), default=1, help="runs at once")
-    add("--out_dir", type=Path, default=OUTPUTS / "part2" / "compare", help="where runs and results lie")
+    add("--jobs", type=cli.int_between(1, 1024), default=1, help="number of runs at the same time")
+    add("--out_dir", type=Path, default=OUTPUTS / "part2" / "compare", help="the folder of the runs and results")
     args = parser.parse_args(argv)
     if args.eval_interval > args.n_epochs:
         parser.error(f"argument --eval_interval: {args.eval_interval} epochs would never be over (--n_epochs)")

@@ -4,9 +4,9 @@
     python part2/evaluate.py --run outputs/part2/MY-RUN --reject jacobian        without those between two digits
     python part2/evaluate.py --images my_digits.npy                              digits from any other program
 
-Without --run: the newest finished run of train_gan.py under outputs/, else the pretrained generator. Beside every
-figure stands the same one for as many real training images: what a perfect generator would get. First comes the
-distance ÷ floor: the Fréchet distance, in units of that of real images. Writes a folder
+Without --run, it takes the newest finished run of train_gan.py under outputs/, else the pretrained generator. Beside
+every figure stands the same figure of as many real training images: what a perfect generator would get. First comes
+distance ÷ floor: the Fréchet distance, divided by that of the real images. Writes a folder
 outputs/part2/evaluate-seedN-TIME with result.json and neighbours.png (some digits, and under each the training images
 nearest to it).
 

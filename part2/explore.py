@@ -2,22 +2,21 @@
 
     python part2/explore.py --run FOLDER                          your own: a run of train_gan.py, or a checkpoint of it
     python part2/explore.py                                       the newest run's generator
-    python part2/explore.py --run outputs/pretrained/generator    the one that comes with the project
+    python part2/explore.py --run outputs/pretrained/generator    the pretrained generator
 
-Without --run: the newest finished run of train_gan.py under outputs/, else the pretrained generator. Writes a
+Without --run, it takes the newest finished run of train_gan.py under outputs/, else the pretrained generator. Writes a
 folder outputs/part2/explore-seedN-TIME with explore.html, one file of 9 MB that needs neither a server nor a network,
 and result.json. The dragged point stands for
 
     z = w_1 z_1 + w_2 z_2 + w_3 z_3,    w_k ≥ 0 and w_1 + w_2 + w_3 = 1
 
 with z_k latent points whose images the classifier reads confidently as the digits chosen; between two digits that is
-(1 − α) z_1 + α z_2. The page draws G(z), and beside it what the classifier reads: about 7 ms in Chromium. It saves the
+(1 − α) z_1 + α z_2. The page draws G(z), and beside it what the classifier reads. It saves the
 walk z_1 → z_2 (→ z_3), ten steps from each to the next, as a GIF that goes there and back and as a PNG strip
 (walk.js), with names that say the digits: walk-9-3-2.gif.
 
 All numbers are stored as float32: each pixel drawn is then within one of 255 grey levels of PyTorch's, and each
-probability within 1e-3. In float16 the page would be half as large, but of 5,000 images of the reference recipe's
-generator some pixels were two levels off, and some probabilities 0.016.
+probability within 1e-3.
 """
 
 import argparse

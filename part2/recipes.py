@@ -10,7 +10,7 @@ from torch import nn
 from common import distributed
 from part2.networks import Discriminator, Generator, measure_statistics
 
-PENALTY_INTERVAL = 8  # batches; the penalty then counts so many times as much (Karras et al. 2020)
+PENALTY_INTERVAL = 8  # batches; its weight is then multiplied by this (Karras et al. 2020)
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,7 @@ def draw_summary(folder: Path, batches_per_epoch: int) -> None:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
-    add("--recipe", choices=RECIPES, default="improved", help="how to train: part2/recipes.py says what each changes")
+    add("--recipe", choices=RECIPES, default="improved", help="how to train; see part2/recipes.py")
     add("--n_epochs", type=cli.int_between(1), default=200, help="passes over the training images")
     add("--batch_size", type=cli.int_between(2, 60_000), default=64, help="images in a batch (of each process)")
     add("--learning_rate", type=cli.float_between(0), help="of both networks; if not given, the recipe's")
@@ -191,7 +191,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--log_interval", type=cli.int_between(1), default=100, help="batches between two rows of metrics")
     add("--data_size", type=cli.int_between(2, 60_000), default=60_000, help="training images, the first ones")
     add("--eval_interval", type=cli.int_between(0), default=0, help="epochs between two measurements; 0: never")
-    add("--eval_split", choices=SPLITS, default="validation", help="real images to compare with then")
+    add("--eval_split", choices=SPLITS, default="validation", help="real images for these measurements")
     add("--precision", choices=cli.PRECISIONS, default="float32", help="of the networks' matrix products")
     cli.add_shared_flags(parser)
     cli.add_training_flags(parser)
