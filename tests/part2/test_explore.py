@@ -22,6 +22,7 @@ from common.runs import PRETRAINED
 from part2.classifier import CONFIDENT, load_classifier
 from part2.explore import build_page, explore, fold, parse_args
 from part2.networks import Generator, load_generator
+from part2.rejection import jacobian_size
 from part2.walks import draw_and_read, find_ends, lerp, path_through
 from tests.page import ask, assert_needs_nothing_but_itself, model_of, needs_chromium, needs_node, selftest
 
@@ -231,6 +232,17 @@ def test_chromium_saves_the_walks_that_pytorch_draws_as_gif_and_as_strip(page, t
 def test_the_page_needs_nothing_but_itself(page):
     assert {path.name for path in page.path.parent.glob("[!.]*")} == {"config.json", "result.json", "explore.html"}
     assert_needs_nothing_but_itself(page.html)
+
+
+def test_rejection_leaves_out_latent_points_before_the_ends_are_looked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(part2.walks, "DRAWS", 200)
+    asked = []
+    monkeypatch.setattr(part2.explore, "draw_and_read", lambda *of: asked.append(of) or draw_and_read(*of))
+    start(tmp_path / "page", "--reject", "jacobian", "--reject_share", 0.5, "--seed", 3)
+    ((generator, _, seed, rejection),) = asked
+    z = torch.randn(4, 100)
+    assert (seed, rejection.share) == (3, 0.5)
+    torch.testing.assert_close(rejection.score(z), -jacobian_size(generator, z))
 
 
 def test_where_the_page_lies_is_printed_or_what_is_wrong(tmp_path, monkeypatch, capsys, mistake):

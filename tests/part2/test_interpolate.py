@@ -12,6 +12,7 @@ from common.runs import PRETRAINED, ROOT
 from part2.classifier import load_classifier
 from part2.interpolate import draw_walk, interpolate, parse_args
 from part2.networks import load_generator
+from part2.rejection import load_rejection
 from part2.walks import PATHS, draw_and_read, find_ends, path_through, read_middles
 
 
@@ -47,6 +48,16 @@ def test_a_walk_shows_and_records_what_the_flags_ask_for(mode, figures, tmp_path
     there_and_back = [*range(10), *range(8, 0, -1)]
     for frame, k in zip(animations[0], there_and_back, strict=True):
         assert np.array_equal(frame, tile(images[k : k + 1], 1))
+
+
+def test_rejection_leaves_out_latent_points_before_the_ends_are_looked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(part2.walks, "DRAWS", 500)
+    result = start(tmp_path / "a", "--walks", 1, "--reject", "jacobian", "--reject_share", 0.5)
+    generator = load_generator(PRETRAINED / "generator")
+    rejection = load_rejection(PRETRAINED / "generator", generator, "jacobian", 0.5)
+    _, probability = draw_and_read(generator, load_classifier(), 0, rejection)
+    assert result["shares"] == pytest.approx((probability.argmax(1).bincount(minlength=10) / 500).tolist())
+    assert result["confident"] > start(tmp_path / "b", "--walks", 1)["confident"] + 0.02
 
 
 @pytest.mark.parametrize("shown", [1, 3, 10])
