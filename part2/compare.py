@@ -202,7 +202,7 @@ def compare(args: argparse.Namespace) -> None:
     run_all(args.out_dir, plan, args.jobs, alike)
     runs = finished_runs(args.out_dir, list(RECIPES))
     rows = [row for run in runs for row in collect(run)]
-    real = real_baseline(Judge(args.eval_split, torch.device("cpu")), 0, SAMPLES)
+    real = real_baseline(Judge(args.eval_split, torch.device("cpu")), SAMPLES)
     table = to_table(rows, real)
     write_csv(args.out_dir / "compare.csv", [*rows, {"recipe": REAL} | real])
     write_whole(args.out_dir / "table.md", table)

@@ -85,7 +85,7 @@ def evaluate(args: argparse.Namespace) -> Path:
     judge = Judge(args.split, args.device)
     run = Run.create(args, "part2/evaluate.py", f"part2/evaluate-seed{args.seed}")
     print(f"{len(images):,} images beside MNIST's {len(judge.real):,} {args.split} images")
-    figures, of_real = judge(images), real_baseline(judge, args.seed, len(images))
+    figures, of_real = judge(images), real_baseline(judge, len(images))
     floors, birthday = in_floors(figures, of_real), BirthdayTest(judge)
     alike, alike_real = birthday(many), birthday(judge.training[drawn_real(judge, args.seed, len(many))])
     near = memorised(images, judge.real.to(args.device), judge.training.to(args.device))

@@ -29,7 +29,7 @@ from common.means import RunningMeans
 from common.resume import open_run, parse_or_resume
 from common.runs import Run, read_metrics
 from common.saving import Saver
-from part2.judge import SAMPLES, SPLITS, VALIDATION, Judge, in_floors, real_baseline, sample
+from part2.judge import SAMPLES, SPLITS, VALIDATION, Judge, in_floors, measure_floor, sample
 from part2.mnist import load_mnist
 from part2.networks import KIND, Discriminator, Generator
 from part2.recipes import RECIPES, Game, train_step
@@ -75,7 +75,7 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16")
     grid_z = torch.randn(GRID**2, args.latent_dim, generator=seeds.generator(args.seed, "grid")).to(device)
     judge = Judge(args.eval_split, device) if args.eval_interval and distributed.IS_MAIN else None
-    floor = real_baseline(judge, 0, SAMPLES) if judge else {}
+    floor = measure_floor(judge, SAMPLES) if judge else {}
 
     progress, means = Progress(), RunningMeans(*MEANS, device=device)
     run = open_run(args, SCRIPT, f"part2/{args.recipe}-seed{args.seed}", KIND)

@@ -59,7 +59,7 @@ def test_flags_reach_the_runs_that_are_asked_for_and_the_judge(tmp_path, monkeyp
     as_published = parse_args(["--eval_split", "test", "--data_size", "60000"])
     assert vars(as_published).items() >= {name: recorded[name] for name in alike}.items()
     assert (parse_args([]).eval_split, parse_args([]).data_size) == ("validation", 50_000)
-    assert judged == [(("validation", torch.device("cpu")), 0, 10_000)]
+    assert judged == [(("validation", torch.device("cpu")), 10_000)]
 
 
 def test_the_published_runs_can_be_set_beside_ones_own(tmp_path, monkeypatch, few):

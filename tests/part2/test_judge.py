@@ -1,6 +1,7 @@
 """The judge: which real images it takes, what it says of others, and that its networks are those behind all figures."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,17 @@ from common import seeds
 from common.cli import UserError
 from part2.autoencoder import load_autoencoder
 from part2.classifier import load_classifier
-from part2.judge import BirthdayTest, Judge, drawn_real, in_floors, memorised, real_baseline, real_images, sample
+from part2.judge import (
+    BirthdayTest,
+    Judge,
+    drawn_real,
+    in_floors,
+    measure_floor,
+    memorised,
+    real_baseline,
+    real_images,
+    sample,
+)
 from part2.measures import frechet, neighbourhood, score
 from part2.networks import Generator
 
@@ -65,19 +76,29 @@ def test_samples_come_from_a_noise_stream_of_their_own():
     assert torch.equal(torch.get_rng_state(), global_state) and not images.requires_grad
 
 
-class ListingJudge:
-    """Its figures are the images themselves; it knows 60 training images."""
-
-    training = torch.arange(60).view(60, 1, 1, 1)
-
-    def __call__(self, images):
-        return images.flatten().tolist()
-
-
-def test_the_baseline_judges_as_many_training_images_drawn_at_random_each_once():
-    drawn = [real_baseline(ListingJudge(), seed, n=40) for seed in (0, 0, 1)]
+def test_real_images_are_drawn_at_random_each_once():
+    judge = SimpleNamespace(training=torch.zeros(60))
+    drawn = [drawn_real(judge, seed, n=40).tolist() for seed in (0, 0, 1)]
     assert [len(set(numbers)) for numbers in drawn] == [40] * 3 and drawn[0] == drawn[1] != drawn[2]
     assert max(drawn[0]) > 50 and drawn[0] != sorted(drawn[0])
+
+
+@pytest.mark.parametrize(("n", "draws"), [(10, 6), (20, 3), (25, 2), (60, 1)])
+def test_the_floor_is_the_mean_distance_of_disjoint_draws(n, draws):
+    """Of 60 images that are numbers, the distance of a draw is its sum: the mean over draws, which share no image."""
+    asked = []
+    judge = SimpleNamespace(training=torch.arange(60.0))
+    judge.distances = lambda images: asked.append(images.tolist()) or {"frechet": images.sum().item()}
+    floor = measure_floor(judge, n)
+    assert [len(draw) for draw in asked] == [n] * draws and len({i for draw in asked for i in draw}) == n * draws
+    assert floor == {"frechet": pytest.approx(sum(map(sum, asked)) / draws)}
+
+
+def test_the_baselines_distances_are_the_floor_its_other_figures_one_draws(few):
+    judge = Judge("test", CPU)
+    of_one = judge(judge.training[drawn_real(judge, 0, 150)])
+    assert real_baseline(judge, 150) == of_one | measure_floor(judge, 150)
+    assert judge.distances(judge.training) == {name: judge(judge.training)[name] for name in measure_floor(judge, 150)}
 
 
 def test_distance_in_floors_by_hand():

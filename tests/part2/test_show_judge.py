@@ -11,7 +11,7 @@ from common import seeds
 from common.figures import tile
 from common.files import read_json
 from part2 import show_judge
-from part2.judge import Judge, real_baseline
+from part2.judge import Judge, drawn_real
 from part2.mnist import Digits
 from part2.show_judge import EXAMPLES, WAYS, add_noise, blur, crop_corner, lose_kinds, parse_args, shift
 from tests.tiny_runs import without
@@ -128,7 +128,7 @@ def test_all_figures_are_recorded_and_drawn_over_the_floor(few, tmp_path, figure
     flags = ["--device", "cpu", "--split", "validation", "--seed", "3", "--out_dir", str(tmp_path / "run")]
     result = without(read_json(show_judge.show_judge(parse_args(flags)) / "result.json"), "run")
     judge = Judge("validation", CPU)
-    assert result["floor"] == real_baseline(judge, 3, 200)
+    assert result["floor"] == judge(judge.training[drawn_real(judge, 3, 200)])
     assert list(result["spoiled"]) == list(WAY)
     chosen = torch.randperm(len(judge.training), generator=seeds.generator(3, "real"))[:200]
     digits = Digits(judge.training[chosen], mnist["train"].labels[chosen])

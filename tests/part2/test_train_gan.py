@@ -97,7 +97,7 @@ def test_looking_on_and_others_draws_change_no_bit_of_training(light, straight, 
     draw_grid = part2.train_gan.draw_grid
     monkeypatch.setattr(part2.train_gan, "draw_grid", lambda *of: draw_grid(*of) or torch.randn(7))
     monkeypatch.setattr(part2.train_gan, "Judge", lambda *_: lambda images: {"frechet": torch.randn(1).item()})
-    monkeypatch.setattr(part2.train_gan, "real_baseline", lambda *_: {"frechet": 2.0})
+    monkeypatch.setattr(part2.train_gan, "measure_floor", lambda *_: {"frechet": 2.0})
     often = ["--save_interval", 1, "--log_interval", 1, "--eval_interval", 1]
     watched = PART2.saved(PART2.start(tmp_path / "run", *often))
     assert not differences(without(watched, "clock"), straight(PART2)["checkpoint"])
@@ -119,7 +119,7 @@ def test_quality_is_measured_every_eval_interval_off_the_clock(interval, split, 
     monkeypatch.setattr(saving, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(part2.train_gan, "train_step", lambda *of: after(1, train_step(*of)))
     monkeypatch.setattr(part2.train_gan, "Judge", lambda *of: judges.append(of) or judge)
-    monkeypatch.setattr(part2.train_gan, "real_baseline", lambda *_: {"frechet": 50})
+    monkeypatch.setattr(part2.train_gan, "measure_floor", lambda *_: {"frechet": 50})
     flags = ["--n_epochs", 3, "--eval_interval", interval, "--eval_split", split]
     folder = PART2.start(tmp_path / "run", *flags)
     rows = read_metrics(folder)
