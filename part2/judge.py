@@ -117,7 +117,7 @@ def measure_floor(judge: Judge, n: int) -> dict[str, float]:
 
 
 def real_baseline(judge: Judge, n: int) -> dict[str, float]:
-    """The figures of n real training images, to set beside a generator's: of one draw, but the distances are the floor."""
+    """The figures of n real training images, to set beside a generator's: of one draw, with the floor as distances."""
     return judge(judge.training[drawn_real(judge, 0, n)]) | measure_floor(judge, n)
 
 
