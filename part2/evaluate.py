@@ -91,13 +91,17 @@ def evaluate(args: argparse.Namespace) -> Path:
     near = memorised(images, judge.real.to(args.device), judge.training.to(args.device))
 
     print_row("", "judged", "real, from training")
-    for name, value in (floors | figures).items():
-        print_row(name, value, of_real.get(name, 1.0))
+    first = [*floors, "smudged"]
+    for name in [*first, *(name for name in figures if name not in first and not name[-1].isdecimal())]:
+        print_row(name, (floors | figures)[name], of_real.get(name, 1.0))
     for name, value in alike.items():
         print_row(name, value, alike_real[name])
     print_row("", "judged", f"real, from {args.split}")
     print_row("nearest training image", near["distance"], near["distance_real"])
     print_row("too near to one", near["too_near"], 0.01)
+    print(f"{'digit':24}" + "".join(f"{digit:6}" for digit in range(10)))
+    for name in ("share", "smudged"):
+        print(f"{f'{name} (%)':24}" + "".join(f"{100 * figures[f'{name}_{digit}']:6.1f}" for digit in range(10)))
     draw_neighbours(images[:SHOWN], judge.training, run.folder / "neighbours.png")
     result = {"source": source, "generated": floors | figures, "real": of_real, "memorised": near}
     run.finish(result | {"birthday": alike, "birthday_real": alike_real})

@@ -148,22 +148,27 @@ class BirthdayTest:
     Two images are alike if they are read as the same digit and are nearer to one another, in pixels, than 99 % of the
     judge's real images of that digit are to the nearest of n training images. With p the share of pairs that are alike:
 
-        pairs       how many are alike: the fewer, the less certain are
+        pairs       how many are alike; the fewer there are, the less certain are the other two figures
         distinct    1 / p, the number of equally frequent images that would give such a p; None where no pair is alike
         party       √(2 ln 2 · distinct), the number of images among which two are alike with a probability of one half
     """
 
     def __init__(self, judge: Judge):
-        self.read = lambda images: judge.classifier.read(images.to(judge.device)).argmax(1)
-        training = judge.training[drawn_real(judge, 0, BIRTHDAY_SAMPLES)].to(judge.device)
-        self.distances, real = {}, judge.real.to(judge.device)
-        of_real, of_training = self.read(real), self.read(training)
-        for digit in range(10):
-            distance, _ = nearest(real[of_real == digit], training[of_training == digit])
-            self.distances[digit] = distance.quantile(0.01).item()
+        self.judge = judge
+        real, training = (
+            self.by_digit(judge.real),
+            self.by_digit(judge.training[drawn_real(judge, 0, BIRTHDAY_SAMPLES)]),
+        )
+        to_training = [nearest(*pair)[0] for pair in zip(real, training, strict=True)]
+        self.within = [distance.quantile(0.01).item() for distance in to_training]  # of each digit
+
+    def by_digit(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """The images that are read as a 0, as a 1, …"""
+        images = images.to(self.judge.device)
+        read = self.judge.classifier.read(images).argmax(1)
+        return [images[read == digit] for digit in range(10)]
 
     def __call__(self, images: torch.Tensor) -> dict[str, float | None]:
-        digits = self.read(images)
-        alike = sum(pairs_within(images[digits == digit], self.distances[digit]) for digit in range(10))
+        alike = sum(map(pairs_within, self.by_digit(images), self.within))
         distinct = math.comb(len(images), 2) / alike if alike else None
         return {"pairs": alike, "distinct": distinct, "party": distinct and math.sqrt(2 * math.log(2) * distinct)}

@@ -119,7 +119,7 @@ def test_the_birthday_test_counts_pairs_of_one_digit_that_are_nearer_than_real_o
     assert birthday(images) == {"pairs": 0, "distinct": None, "party": None}
     sets = [judge.real, judge.training[drawn_real(judge, 0, 400)]]
     digits = [load_classifier().read(of).argmax(1) for of in sets]
-    for digit, distance in birthday.distances.items():
+    for digit, distance in enumerate(birthday.within):
         real, training = (of[read == digit].flatten(1) for of, read in zip(sets, digits, strict=True))
         to_nearest = torch.cdist(real, training).amin(1)
         assert distance == pytest.approx(to_nearest.quantile(0.01).item(), rel=1e-4)
