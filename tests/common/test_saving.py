@@ -117,6 +117,7 @@ OFF_THE_CLOCK += [(PART2, "sample", ("--eval_interval", "1")), (PART2, "draw_gri
 def test_a_signal_ends_an_evaluation_at_once(script, name, flags, tmp_path, ends_alike, monkeypatch, capsys):
     """The test at the end, a measurement on the way, a grid that is drawn. What was trained is saved by then."""
     monkeypatch.setattr(PART2.module, "Judge", lambda *_: lambda images: {"frechet": 1.0})  # the real one takes minutes
+    monkeypatch.setattr(PART2.module, "measure_floor", lambda *_: {"frechet": 1.0})
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as caught:
         patch.setattr(script.module, name, lambda *_: raise_signal())
         script.start(tmp_path / "run", *flags)
