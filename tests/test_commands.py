@@ -16,8 +16,8 @@ from common.cli import UserError
 from tests.conftest import ROOT
 from tests.test_house import SCRIPTS, TREES, module_of
 
-PAGES = ("README.md", "report.md", "outputs/report/NOTES.md", "tests/README.md", "part1/part1.ipynb", "part2/part2.ipynb")
-PAGES += ("TEACHING.md", "data/README.md")
+PAGES = ("README.md", "report.md", "outputs/report/NOTES.md", "TEACHING.md", "tests/README.md", "data/README.md")
+PAGES += ("part1/part1.ipynb", "part2/part2.ipynb")
 
 
 def commands_in(text: str) -> list[str]:
@@ -80,6 +80,16 @@ def test_commands_on_pages_and_in_docstrings_work(name):
     assert commands or name not in {*PAGES, *SCRIPTS} - {"TEACHING.md", "data/README.md"}
     for command in commands:
         check(command)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.endswith(".md")])
+def test_links_lead_to_a_file_and_a_heading(page):
+    for name, anchor in re.findall(r"\]\(([^):#]*)#?([^):]*)\)", (ROOT / page).read_text(encoding="utf-8")):
+        path = (ROOT / page).parent / name if name else ROOT / page
+        assert path.exists(), name
+        headings = re.findall(r"^#+ (.*)", path.read_text(encoding="utf-8"), flags=re.MULTILINE) if anchor else []
+        anchors = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+        assert not anchor or anchor in anchors, f"{name}#{anchor}"
 
 
 def test_the_exercises_name_tests_that_are_there():
