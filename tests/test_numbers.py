@@ -87,6 +87,14 @@ def recorded_rows(header: list[str]):
     for way, (floor, *steps) in record("part2/judge/result.json")["spoiled"].items():  # the first is not spoiled
         floors = [[step[key] / floor[key] for key in ("frechet", "frechet_autoencoder")] for step in steps]
         yield [way, ", ".join(f"{step['strength']:g}" for step in steps), *(f"{a:.1f} ({b:.1f})" for a, b in floors)]
+    names, rows = ("frechet", "frechet_autoencoder", "recall", "coverage", "smudged"), {}
+    for row in [row for row in record("part2/trials/trials.csv") if row["epoch"] == "20"] + record(
+        "part2/trials/go_on.csv"
+    ):
+        rows.setdefault(row["lever"], []).append(row)
+    for lever, of in rows.items():  # means over the samples
+        means = {name: sum(float(row[name]) for row in of) / len(of) for name in names}
+        yield [lever, *(f"{mean:.{2 if name.startswith('frechet') else 3}f}" for name, mean in means.items())]
     walks = {name: record(f"part2/{name}/interpolate/result.json") for name in ("reference", "improved")}
     yield from ([f"{name} (%)", *(f"{100 * p:.1f}" for p in of["shares"])] for name, of in walks.items())
     for walk, leg in ((0, "3-4"), (1, "9-3"), (1, "3-2")):
