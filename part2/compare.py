@@ -53,7 +53,9 @@ COLUMNS = {
     "coverage": "coverage",
     "score": "score",
 }
-OF_TRAINING = {"batch", "generator_loss", "discriminator_loss", "accuracy_real", "accuracy_fake"}  # not in the table
+MEASURED = [name for name in COLUMNS if not name.startswith("floors")]
+LEFT_OUT = {"batch", "generator_loss", "discriminator_loss", "accuracy_real", "accuracy_fake"}  # of the csv
+LEFT_OUT |= {"floors", "floors_autoencoder"}  # they follow from the distances and the last row
 
 
 def family(recipe: str) -> str:
@@ -65,11 +67,12 @@ STYLE_OF = {recipe: STYLES[("reference", "improved").index(family(recipe))] for 
 
 
 def collect(run: FinishedRun) -> list[dict]:
-    """The measurements of a finished run as rows of the table."""
+    """The measurements of a finished run as rows of the table; UserError for a run of an older version."""
+    rows = [row for row in read_metrics(run.folder) if "frechet" in row]
+    if any(column not in row for row in rows for column in MEASURED):
+        raise cli.UserError(f"{run.folder}: was measured by an older version of the project; name another --out_dir")
     return [
-        {"recipe": run.name, "seed": run.seed} | {key: value for key, value in row.items() if key not in OF_TRAINING}
-        for row in read_metrics(run.folder)
-        if "frechet" in row
+        {"recipe": run.name, "seed": run.seed} | {key: row[key] for key in row if key not in LEFT_OUT} for row in rows
     ]
 
 
@@ -133,7 +136,7 @@ def draw_quality(rows: list[dict], real: dict[str, float], path: Path) -> None:
     for place, (recipe, ends) in enumerate(last.items()):
         is_family = recipe == family(recipe)
         style = STYLE_OF[recipe] | ({"linewidth": 1.6} if is_family else {"linewidth": 0.6, "alpha": 0.6})
-        label = recipe if is_family else f"{family(recipe)}, one thing changed"
+        label = recipe if is_family else f"{family(recipe)}, changed"
         for seed in (row["seed"] for row in ends):
             run = [row for row in rows if (row["recipe"], row["seed"]) == (recipe, seed)]
             floors = [row["frechet"] / real["frechet"] for row in run]

@@ -1,7 +1,7 @@
 """How good and how varied are a generator's digits? 10,000 of them beside MNIST's, in numbers.
 
     python part2/evaluate.py --run outputs/part2/MY-RUN
-    python part2/evaluate.py --run outputs/part2/MY-RUN --reject jacobian        without those between two digits
+    python part2/evaluate.py --run outputs/part2/MY-RUN --reject jacobian        with fewer between two digits
     python part2/evaluate.py --images my_digits.npy                              digits from any other program
 
 Without --run, it takes the newest finished run of train_gan.py under outputs/, else the pretrained generator. Beside
@@ -17,6 +17,7 @@ Settings are chosen with --split validation, the last 10,000 training images, af
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -44,6 +45,7 @@ from part2.measures import nearest
 from part2.networks import load_generator
 from part2.rejection import SCORES, load_rejection
 
+IMAGES = "judge these instead: a folder of 28 × 28 pictures, or an array in a .npy file (100 or more; of many, 10,000)"
 SHOWN = 12  # digits in neighbours.png
 LABELS = {
     "floors": "distance ÷ floor",
@@ -67,28 +69,30 @@ def draw_neighbours(images: torch.Tensor, training: torch.Tensor, path: Path) ->
     save_figure(figure, path)
 
 
-def find_images(args: argparse.Namespace) -> tuple[str, torch.Tensor, torch.Tensor]:
-    """Where the images come from, those to judge, and more of them for the birthday test."""
+def find_images(args: argparse.Namespace) -> tuple[Path, Callable[[int], torch.Tensor]]:
+    """Where the images come from, and what gives n of them, or all where there are fewer."""
     if args.images:
         images = load_images(args.images).to(args.device)
         images = images[torch.randperm(len(images), generator=seeds.generator(args.seed, "order"))]
-        return str(args.images), images[:SAMPLES], images[:BIRTHDAY_SAMPLES]
+        return args.images, lambda n: images[:n]
     source = find_generator(args.run)
     generator = load_generator(source).to(args.device)
     rejection = load_rejection(source, generator, args.reject, args.reject_share)
-    return str(source), *(sample(generator, args.seed, n, rejection) for n in (SAMPLES, BIRTHDAY_SAMPLES))
+    return source, lambda n: sample(generator, args.seed, n, rejection)
 
 
 def evaluate(args: argparse.Namespace) -> Path:
     """Measure one generator, or the images of a file or a folder; returns the run's folder."""
-    source, images, many = find_images(args)
+    source, draw = find_images(args)
     judge = Judge(args.split, args.device)
     run = Run.create(args, "part2/evaluate.py", f"part2/evaluate-seed{args.seed}")
+    images, many = draw(SAMPLES), draw(BIRTHDAY_SAMPLES)
+    training = judge.training.to(args.device)
     print(f"{len(images):,} images beside MNIST's {len(judge.real):,} {args.split} images")
     figures, of_real = judge(images), real_baseline(judge, len(images))
     floors, birthday = in_floors(figures, of_real), BirthdayTest(judge)
     alike, alike_real = birthday(many), birthday(judge.training[drawn_real(judge, args.seed, len(many))])
-    near = memorised(images, judge.real.to(args.device), judge.training.to(args.device))
+    near = memorised(images, judge.real.to(args.device), training)
 
     print_row("", "judged", "real, from training")
     first = [*floors, "smudged"]
@@ -102,8 +106,8 @@ def evaluate(args: argparse.Namespace) -> Path:
     print(f"{'digit':24}" + "".join(f"{digit:6}" for digit in range(10)))
     for name in ("share", "smudged"):
         print(f"{f'{name} (%)':24}" + "".join(f"{100 * figures[f'{name}_{digit}']:6.1f}" for digit in range(10)))
-    draw_neighbours(images[:SHOWN], judge.training, run.folder / "neighbours.png")
-    result = {"source": source, "generated": floors | figures, "real": of_real, "memorised": near}
+    draw_neighbours(images[:SHOWN], training, run.folder / "neighbours.png")
+    result = {"source": str(source), "generated": floors | figures, "real": of_real, "memorised": near}
     run.finish(result | {"birthday": alike, "birthday_real": alike_real})
     print(f"picture: {run.folder / 'neighbours.png'}")
     return run.folder
@@ -122,7 +126,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
     cli.add_generator_flags(parser, SCORES)
-    add("--images", type=Path, help="judge these instead: a folder of 28 × 28 pictures, or an array in a .npy file")
+    add("--images", type=Path, help=IMAGES)
     add("--split", choices=SPLITS, default="test", help="real images to compare with; validation: to choose settings")
     cli.add_shared_flags(parser)
     args = parser.parse_args(argv)

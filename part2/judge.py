@@ -146,7 +146,8 @@ class BirthdayTest:
     """How many distinct digits does a generator hold? (Arora & Zhang 2017) Calls: images (n, 1, 28, 28) → figures.
 
     Two images are alike if they are read as the same digit and are nearer to one another, in pixels, than 99 % of the
-    judge's real images of that digit are to the nearest of n training images. With p the share of pairs that are alike:
+    judge's real images of that digit are to the nearest of 20,000 training images. With p the share of pairs that are
+    alike:
 
         pairs       how many are alike; the fewer there are, the less certain are the other two figures
         distinct    1 / p, the number of equally frequent images that would give such a p; None where no pair is alike

@@ -106,7 +106,7 @@ def load_discriminator(path: Path | str) -> Discriminator:
     """
     content = checkpoint.load(path, KIND)
     if "discriminator" not in content:
-        raise UserError(f"{path}: holds a generator alone, no discriminator")
+        raise UserError(f"{path}: holds a generator alone, no discriminator; name a run of train_gan.py")
     discriminator = Discriminator(content["width"])
     discriminator.load_state_dict(content["discriminator"])
     return discriminator.eval()

@@ -6,7 +6,7 @@
 10,000 real training images are spoiled in five ways, from not at all to badly: Gaussian noise, blur, shift, cropped
 corners, missing kinds of digits. Writes a folder outputs/part2/show_judge-seedN-TIME with judge.png and result.json
 (all figures of the judge, by way and strength). The picture has a panel for each way. It shows the Fréchet distance to
-the real images of --split, as the classifier and as the autoencoder see them, divided by the floor: the distance of the
+the real images of --split, as the classifier and as the autoencoder see them, divided by the distance of the
 same training images before they were spoiled. With a judge that judges, the curves start at 1 and rise. Where kinds are
 missing, each image is as good as before, but there is less variety. The last panel shows that precision stays there,
 and that recall and coverage fall.
@@ -130,27 +130,27 @@ def show_judge(args: argparse.Namespace) -> Path:
     run = Run.create(args, "part2/show_judge.py", f"part2/show_judge-seed{args.seed}")
     drawn = drawn_real(judge, args.seed, SAMPLES)
     digits = Digits(judge.training[drawn], load_mnist("train").labels[drawn])
-    floor = judge(digits.images)
+    unspoiled = judge(digits.images)
     shown = [(digits.labels == digit).nonzero()[0].item() for digit in EXAMPLES]
     print(f"{len(drawn):,} training images, spoiled, beside MNIST's {len(judge.real):,} {args.split} images")
-    print("Fréchet distance ÷ floor" + "".join(f"{name:>12}" for name in (*SEEN_BY, *VARIETY)))
+    print("distance ÷ unspoiled    " + "".join(f"{name:>12}" for name in (*SEEN_BY, *VARIETY)))
     figures, examples = {}, {}
     for way in WAYS:
         figures[way.name], examples[way.name] = [], []
         for strength in way.strengths:
             images = way.spoil(digits, strength, seeds.generator(args.seed, "spoil", way.name))
-            found = judge(images) if strength else floor
+            found = judge(images) if strength else unspoiled
             figures[way.name].append({"strength": strength, **found})
             examples[way.name].append(images[shown])
-            numbers = [found[name] / floor[name] for name in SEEN_BY.values()] + [found[name] for name in VARIETY]
+            numbers = [found[name] / unspoiled[name] for name in SEEN_BY.values()] + [found[name] for name in VARIETY]
             print(f"{way.name:16} {strength:7g}" + "".join(f"{number:12.3f}" for number in numbers))
-    draw_picture(figures, examples, floor, run.folder)
-    run.finish({"floor": floor, "spoiled": figures})
+    draw_picture(figures, examples, unspoiled, run.folder)
+    run.finish({"unspoiled": unspoiled, "spoiled": figures})
     print(f"picture: {run.folder / 'judge.png'}")
     return run.folder
 
 
-def draw_picture(figures, examples, floor: dict[str, float], folder: Path) -> None:
+def draw_picture(figures, examples, unspoiled: dict[str, float], folder: Path) -> None:
     """judge.png: the judge's figures over the strength, and below each strength what it does to some digits."""
     figure = new_figure(9, 8.2)
     panels = figure.subplots(4, 3, height_ratios=[1.2, 1] * 2)
@@ -158,7 +158,7 @@ def draw_picture(figures, examples, floor: dict[str, float], folder: Path) -> No
     for k, (way, axes, strip) in enumerate(zip(ways, panels[::2].flat, panels[1::2].flat, strict=True)):
         distance = k < len(WAYS)
         if distance:
-            curves = {label: (name, floor[name]) for label, name in SEEN_BY.items()}
+            curves = {label: (name, unspoiled[name]) for label, name in SEEN_BY.items()}
             axes.axhline(1, color="0.4", linewidth=0.8)
             axes.set_yscale("log")
             axes.set_ylim(0.6, 1000)
@@ -187,7 +187,7 @@ def draw_picture(figures, examples, floor: dict[str, float], folder: Path) -> No
             part.set_xlim(left, right)
             part.set_xticks(way.strengths, [f"{strength:g}" for strength in way.strengths])
     for axes in panels[::2, 0]:
-        axes.set_ylabel("Fréchet distance ÷ floor", fontsize=8)
+        axes.set_ylabel("distance ÷ that of unspoiled images", fontsize=8)
     panels[0, 0].legend(frameon=False, fontsize=8, loc="upper left")
     panels[0, 0].text(WAYS[0].strengths[-1], 0.95, "real images", fontsize=8, va="top", ha="right")
     panels[2, 2].legend(frameon=False, fontsize=8, loc="lower left")

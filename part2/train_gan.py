@@ -75,10 +75,10 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16")
     grid_z = torch.randn(GRID**2, args.latent_dim, generator=seeds.generator(args.seed, "grid")).to(device)
     judge = Judge(args.eval_split, device) if args.eval_interval and distributed.IS_MAIN else None
-    floor = measure_floor(judge, SAMPLES) if judge else {}
 
     progress, means = Progress(), RunningMeans(*MEANS, device=device)
     run = open_run(args, SCRIPT, f"part2/{args.recipe}-seed{args.seed}", KIND)
+    floor = measure_floor(judge, SAMPLES) if judge else {}
     learners = {**game.learners(), "means": means}
     saver = Saver(run, args.checkpoint_interval, sizes | {"recipe": asdict(recipe)}, learners, progress)
     table = Table(epoch="d", batch="d", **dict.fromkeys(MEANS, ".3f"), seconds=".1f", floors=".2f")

@@ -11,6 +11,7 @@ from PIL import Image
 import common.sweeps
 import part2.compare
 import part2.train_gan
+from common.cli import UserError
 from common.figures import tile
 from common.files import read_json
 from common.runs import PRETRAINED, ROOT
@@ -70,9 +71,11 @@ def test_the_published_runs_can_be_set_beside_ones_own(tmp_path, monkeypatch, fe
     monkeypatch.setattr(part2.compare, "real_baseline", lambda *_: real)
     flags = ["--recipes", "improved", "--n_epochs", "10", "--eval_interval", "1", "--out_dir", str(tmp_path)]
     compare(parse_args([*flags, "--eval_split", "test", "--data_size", "60000"]))
-    assert (tmp_path / "compare.csv").read_text() == (PUBLISHED / "soon" / "compare.csv").read_text()
-    assert (tmp_path / "table.md").read_text() == to_table(rows, real)
-    assert (tmp_path / "board.md").read_text() == to_board(rows)
+    assert (tmp_path / "compare.csv").read_text(encoding="utf-8") == (PUBLISHED / "soon" / "compare.csv").read_text(
+        encoding="utf-8"
+    )
+    assert (tmp_path / "table.md").read_text(encoding="utf-8") == to_table(rows, real)
+    assert (tmp_path / "board.md").read_text(encoding="utf-8") == to_board(rows)
     assert all(Image.open(tmp_path / name).width > 1000 for name in ("compare.png", "samples.png"))
 
 
@@ -140,6 +143,14 @@ def test_samples_are_the_first_digits_in_a_row_a_recipe_and_a_column_a_seed(figu
     for top, left in ((0, 0), (0, 250), (30, 0)):
         sheet[top : top + 28, left : left + 238] = eight
     assert all(np.array_equal(figure.axes[0].images[0].get_array(), sheet) for figure in saved)
+
+
+def test_a_run_of_an_older_version_is_named(tmp_path):
+    shutil.copytree(PUBLISHED / "soon" / "runs" / "improved-seed0", tmp_path / "old")
+    metrics = tmp_path / "old" / "metrics.jsonl"
+    metrics.write_text(metrics.read_text(encoding="utf-8").replace("smudged", "confident"), encoding="utf-8")
+    with pytest.raises(UserError, match=r"old: was measured by an older version"):
+        collect(FinishedRun("improved", 0, tmp_path / "old", {}))
 
 
 def test_a_mistake_is_one_line_and_nothing_is_written(mistake):

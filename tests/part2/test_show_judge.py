@@ -123,17 +123,17 @@ def test_the_more_images_are_spoiled_the_farther_away_the_judge_finds_them(way, 
             assert shares[0] == 1 and shares[-1] < 0.35
 
 
-def test_all_figures_are_recorded_and_drawn_over_the_floor(few, tmp_path, figures, mnist, capsys):
+def test_all_figures_are_recorded_and_drawn_over_those_of_unspoiled_images(few, tmp_path, figures, mnist, capsys):
     saved = figures(show_judge)
     flags = ["--device", "cpu", "--split", "validation", "--seed", "3", "--out_dir", str(tmp_path / "run")]
     result = without(read_json(show_judge.show_judge(parse_args(flags)) / "result.json"), "run")
     judge = Judge("validation", CPU)
-    assert result["floor"] == judge(judge.training[drawn_real(judge, 3, 200)])
+    assert result["unspoiled"] == judge(judge.training[drawn_real(judge, 3, 200)])
     assert list(result["spoiled"]) == list(WAY)
     chosen = torch.randperm(len(judge.training), generator=seeds.generator(3, "real"))[:200]
     digits = Digits(judge.training[chosen], mnist["train"].labels[chosen])
     for name, rows in result["spoiled"].items():
-        assert [row.pop("strength") for row in rows] == list(WAY[name].strengths) and rows[0] == result["floor"]
+        assert [row.pop("strength") for row in rows] == list(WAY[name].strengths) and rows[0] == result["unspoiled"]
         spoiled = WAY[name].spoil(digits, WAY[name].strengths[2], seeds.generator(3, "spoil", name))
         assert rows[2] == judge(spoiled)
     assert len(capsys.readouterr().out.splitlines()) == 3 + sum(len(way.strengths) for way in WAYS)
@@ -144,7 +144,7 @@ def test_all_figures_are_recorded_and_drawn_over_the_floor(few, tmp_path, figure
         assert list(lines) == ["classifier", "autoencoder"] and axes.get_yscale() == "log"
         assert [line.get_ydata() for line in axes.lines if line.get_marker() != "o"] == [[1, 1]]  # real images
         for line, name in zip(lines.values(), ("frechet", "frechet_autoencoder"), strict=True):
-            values = [row[name] / result["floor"][name] for row in result["spoiled"][way.name]]
+            values = [row[name] / result["unspoiled"][name] for row in result["spoiled"][way.name]]
             assert line.get_xydata().tolist() == [list(at) for at in zip(way.strengths, values, strict=True)]
     for name, line in drawn[5].items():
         assert line.get_ydata().tolist() == [row[name] for row in result["spoiled"]["missing kinds"]]
