@@ -21,12 +21,12 @@ from common.sweeps import PlannedRun, run_all
 from part1.memory import LENGTHS
 from part1.networks import export_network
 from part2.generators import export_networks
+from part2.rejection import SCORES
 
 SHOWN = OUTPUTS / "report"
 RECORD = ("config.json", "metrics.jsonl", "result.json")  # of a run, without its checkpoint
 COMPARISON = OUTPUTS / "part2" / "compare"
-SHOWN_RUNS = {"reference": COMPARISON / "runs" / "reference-seed0", "improved": COMPARISON / "runs" / "improved-seed3"}
-GENERATORS = SHOWN_RUNS | {"improved": PRETRAINED / "generator"}
+GENERATORS = {"reference": COMPARISON / "runs" / "reference-seed0", "improved": PRETRAINED / "generator"}
 
 
 def call(script: str, *flags: str | Path) -> None:
@@ -100,18 +100,24 @@ def compare() -> None:
     bf16 = ["--recipes", "improved", *brief, "--precision", "bf16"]
     call(*base, *bf16, "--out_dir", OUTPUTS / "part2" / "bf16")
     for name in ("compare", "levers", "soon", "bf16"):
-        folder = OUTPUTS / "part2" / name
-        show(SHOWN / "part2" / name, (path for path in folder.iterdir() if path.suffix in (".csv", ".md", ".png")))
-        for run in sorted((folder / "runs").glob("*/result.json")):
-            files = (run.with_name(file) for file in (*RECORD, "samples.png"))
-            show(SHOWN / "part2" / name / "runs" / run.parent.name, files)
-    for recipe, run in SHOWN_RUNS.items():
+        show_comparison(name)
+    for recipe in GENERATORS:
+        run = COMPARISON / "runs" / f"{recipe}-seed0"
         show(SHOWN / "part2" / recipe, (run / name for name in ("progress.png", "curves.png", "training.gif")))
+
+
+def show_comparison(name: str) -> None:
+    """The tables and pictures of compare.py, and the records of its runs."""
+    folder = OUTPUTS / "part2" / name
+    show(SHOWN / "part2" / name, (path for path in folder.iterdir() if path.suffix in (".csv", ".md", ".png")))
+    for run in sorted((folder / "runs").glob("*/result.json")):
+        files = (run.with_name(file) for file in (*RECORD, "samples.png"))
+        show(SHOWN / "part2" / name / "runs" / run.parent.name, files)
 
 
 def pretrained() -> None:
     """Both parts: seed 1 of curricula (the first without an error) and seed 3 of compare's improved recipe."""
-    lstm, generator = OUTPUTS / "part1" / "curricula" / "runs" / "seed1", SHOWN_RUNS["improved"]
+    lstm, generator = OUTPUTS / "part1" / "curricula" / "runs" / "seed1", COMPARISON / "runs" / "improved-seed3"
     for name, run in (("lstm", lstm), ("generator", generator)):
         show(PRETRAINED / name, (run / "config.json", run / "result.json"))
     export_network(lstm, PRETRAINED / "lstm" / "checkpoint.pt")
@@ -123,6 +129,25 @@ def generators() -> None:
     for recipe, run in GENERATORS.items():
         for script in ("evaluate", "interpolate"):
             run_and_show(f"part2/{recipe}/{script}", f"part2/{script}.py", "--run", run)
+    for score in SCORES:
+        flags = ["--run", GENERATORS["improved"], "--reject", score]
+        run_and_show(f"part2/improved/reject-{score}", "part2/evaluate.py", *flags)
+
+
+def board() -> None:
+    """Part 2: how soon; one run at a time, on a machine that does nothing else."""
+    flags = ["--recipes", "improved", "--n_epochs", "12", "--eval_interval", "1"]
+    call(
+        "part2/compare.py",
+        "--eval_split",
+        "test",
+        "--data_size",
+        "60000",
+        *flags,
+        "--out_dir",
+        OUTPUTS / "part2" / "board",
+    )
+    show_comparison("board")
 
 
 def judge() -> None:
@@ -130,7 +155,9 @@ def judge() -> None:
     run_and_show("part2/judge", "part2/show_judge.py")
 
 
-STEPS = {step.__name__: step for step in (sweep, curricula, gates, benchmark, compare, pretrained, generators, judge)}
+STEPS = {
+    step.__name__: step for step in (sweep, curricula, gates, benchmark, compare, board, pretrained, generators, judge)
+}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
