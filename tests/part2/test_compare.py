@@ -32,7 +32,7 @@ def published(name: str) -> tuple[list[dict], dict]:
     return rows, {key: float(value) for key, value in real.items() if value and key != "recipe"}
 
 
-@pytest.mark.parametrize("name", ["compare", "levers", "soon", "bf16"])
+@pytest.mark.parametrize("name", ["board", "compare", "levers", "soon", "bf16"])
 def test_the_published_tables_follow_from_the_recorded_runs(name):
     header, _, *ours = to_table(*published(name)).splitlines()
     first, _, *others = (PUBLISHED / name / "table.md").read_text(encoding="utf-8").splitlines()
