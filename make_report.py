@@ -26,6 +26,7 @@ from part2.rejection import SCORES
 SHOWN = OUTPUTS / "report"
 RECORD = ("config.json", "metrics.jsonl", "result.json")  # of a run, without its checkpoint
 COMPARISON = OUTPUTS / "part2" / "compare"
+COMPARE = ("part2/compare.py", "--eval_split", "test", "--data_size", "60000")
 GENERATORS = {"reference": COMPARISON / "runs" / "reference-seed0", "improved": PRETRAINED / "generator"}
 
 
@@ -90,15 +91,14 @@ def benchmark() -> None:
 
 def compare() -> None:
     """Part 2: recipes × seeds."""
-    base = ["part2/compare.py", "--eval_split", "test", "--data_size", "60000"]
-    call(*base, "--recipes", "improved", "--seeds", *"01234")
-    call(*base, "--recipes", "reference", "reference_rmsprop", "reference_popular")
+    call(*COMPARE, "--recipes", "improved", "--seeds", *"01234")
+    call(*COMPARE, "--recipes", "reference", "reference_rmsprop", "reference_popular")
     brief = ["--n_epochs", "20", "--eval_interval", "5"]
-    call(*base, *brief, "--out_dir", OUTPUTS / "part2" / "levers")
+    call(*COMPARE, *brief, "--out_dir", OUTPUTS / "part2" / "levers")
     soon = ["--recipes", "improved", "--n_epochs", "10", "--eval_interval", "1"]
-    call(*base, *soon, "--out_dir", OUTPUTS / "part2" / "soon")
+    call(*COMPARE, *soon, "--out_dir", OUTPUTS / "part2" / "soon")
     bf16 = ["--recipes", "improved", *brief, "--precision", "bf16"]
-    call(*base, *bf16, "--out_dir", OUTPUTS / "part2" / "bf16")
+    call(*COMPARE, *bf16, "--out_dir", OUTPUTS / "part2" / "bf16")
     for name in ("compare", "levers", "soon", "bf16"):
         show_comparison(name)
     for recipe in GENERATORS:
@@ -137,16 +137,7 @@ def generators() -> None:
 def board() -> None:
     """Part 2: how soon; one run at a time, on a machine that does nothing else."""
     flags = ["--recipes", "improved", "--n_epochs", "12", "--eval_interval", "1"]
-    call(
-        "part2/compare.py",
-        "--eval_split",
-        "test",
-        "--data_size",
-        "60000",
-        *flags,
-        "--out_dir",
-        OUTPUTS / "part2" / "board",
-    )
+    call(*COMPARE, *flags, "--out_dir", OUTPUTS / "part2" / "board")
     show_comparison("board")
 
 

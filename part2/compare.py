@@ -139,9 +139,9 @@ def draw_quality(rows: list[dict], real: dict[str, float], path: Path) -> None:
         label = recipe if is_family else f"{family(recipe)}, changed"
         for seed in (row["seed"] for row in ends):
             run = [row for row in rows if (row["recipe"], row["seed"]) == (recipe, seed)]
-            floors = [row["frechet"] / real["frechet"] for row in run]
+            floors = [in_floors(row, real)["floors"] for row in run]
             (lines[label],) = over_epochs.plot([row["epoch"] for row in run], floors, **style)
-        floors = [row["frechet"] / real["frechet"] for row in ends]
+        floors = [in_floors(row, real)["floors"] for row in ends]
         end.scatter(floors, [place] * len(ends), s=16, color=STYLE_OF[recipe]["color"], alpha=0.7, zorder=3)
     over_epochs.set_xscale("log")
     over_epochs.set_yscale("log")
