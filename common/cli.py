@@ -110,7 +110,7 @@ def add_generator_flags(parser: argparse.ArgumentParser, scores: Sequence[str]) 
     add = parser.add_argument
     add("--run", type=Path, help=RUN)
     add("--reject", choices=scores, help="leave out images between two digits: by D's logit, or by the size of ∂G/∂z")
-    add("--reject_share", type=float_between(0, 1), default=0.2, help="share that --reject leaves out")
+    add("--reject_share", type=float_between(0, 1), help="share that --reject leaves out; if not given, 0.2")
 
 
 def add_training_flags(parser: argparse.ArgumentParser) -> None:

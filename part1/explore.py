@@ -14,8 +14,7 @@ The units are those with the greatest R², as in show_gates.py; here it is the m
 Beside each digit the page shows its code: the mean of tanh c of these units over palindromes that begin with it.
 
 All weights are stored as float32, and the page computes in float64. At each of 1,000 digits its values are within 1e-9
-of PyTorch's in float64, and its probabilities are within 1e-4 of PyTorch's in float32. Chromium reads 1,000 digits in
-about 60 ms.
+of PyTorch's in float64, and its probabilities are within 1e-4 of PyTorch's in float32.
 """
 
 import argparse
@@ -50,11 +49,11 @@ def lstm_of(network: nn.Module, source: Path) -> LSTM:
     if not isinstance(network, LSTM):
         raise UserError(f"{source}: its network is no LSTM; name a run of --model lstm or torch_lstm")
     if network.encoding.endswith(MARKED):
-        raise UserError(f"{source}: its network recalls a marked digit; this page is of palindromes")
+        raise UserError(f"{source}: its network recalls a marked digit; the page shows palindromes only")
     if (network.input_dim, network.fc.out_features) != (ENCODINGS.get(network.encoding), NUM_CLASSES):
         raise UserError(
-            f"{source}: its network reads {network.input_dim} numbers a step and answers with "
-            f"{network.fc.out_features}; {network.encoding} digits and one of {NUM_CLASSES} do not fit that"
+            f"{source}: its network has {network.input_dim} inputs and {network.fc.out_features} outputs; with "
+            f"{network.encoding} digits the page needs {ENCODINGS.get(network.encoding)} and {NUM_CLASSES}"
         )
     return network
 

@@ -142,7 +142,7 @@ def load_network(path: Path | str) -> nn.Module:
     """
     content = checkpoint.load(path, KIND)
     if content["progress"]["best"] is None:
-        raise UserError(f"{path}: this training has no network to show yet; train on with --resume")
+        raise UserError(f"{path}: this run has no trained network yet; continue it with --resume")
     network = NETWORKS[content["model"]](**content["sizes"])
     network.load_state_dict(content["progress"]["best"])
     network.encoding = content["encoding"]

@@ -10,8 +10,8 @@ distance ÷ floor: the Fréchet distance, divided by that of the real images. Wr
 outputs/part2/evaluate-seedN-TIME with result.json and neighbours.png (some digits, and under each the training images
 nearest to it).
 
-The figures are those of part2/measures.py, as two networks see the images that know nothing of the generator: the digit
-classifier (128 features) and an autoencoder (64). Generators are compared with --split test, MNIST's test images.
+The figures are those of part2/measures.py, by the features of two networks that never saw a generated image: the digit
+classifier (128) and an autoencoder (64). Generators are compared with --split test, MNIST's test images.
 Settings are chosen with --split validation, the last 10,000 training images, after training on the others.
 """
 
@@ -130,8 +130,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--split", choices=SPLITS, default="test", help="real images to compare with; validation: to choose settings")
     cli.add_shared_flags(parser)
     args = parser.parse_args(argv)
-    if args.images and (args.run or args.reject):
-        parser.error("argument --images: comes without --run and --reject, which are about a generator")
+    if args.images and (args.run or args.reject or args.reject_share):
+        parser.error("argument --images: cannot be given with --run or --reject, which are about a generator")
     return args
 
 

@@ -56,7 +56,7 @@ IMPROVED = Recipe(betas=(0.0, 0.99), learning_rate=5e-4, halving=20, penalty=0.3
 RECIPES = {
     "reference": REFERENCE,
     "improved": IMPROVED,
-    # what the assignment suspected: the optimiser, no schedule, networks too small
+    # what the reference suspected: the optimiser, no schedule, networks too small
     "reference_rmsprop": replace(REFERENCE, optimizer="rmsprop"),
     "reference_schedule": replace(REFERENCE, halving=20),
     "reference_wide": replace(REFERENCE, width=2),

@@ -18,9 +18,11 @@ from typing import NamedTuple
 import torch
 
 from common import seeds
+from common.cli import UserError
 from part2.networks import Discriminator, Generator, load_discriminator
 
 SCORES = ("logit", "jacobian")
+SHARE = 0.2  # left out, if no other share is named
 DIRECTIONS = 8  # in which the size of ∂G/∂z is measured
 
 
@@ -66,8 +68,14 @@ def jacobian_size(generator: Generator, z: torch.Tensor) -> torch.Tensor:
     return size
 
 
-def load_rejection(source: Path, generator: Generator, score: str | None, share: float) -> Rejection | None:
-    """Rejection for a generator whose checkpoint is `source`, by the score of that name; None for none."""
+def load_rejection(source: Path, generator: Generator, score: str | None, share: float | None) -> Rejection | None:
+    """Rejection for a generator whose checkpoint is `source`, by the score of that name; None for none.
+
+    UserError for a share without a score.
+    """
+    if share is not None and not score:
+        raise UserError(f"--reject_share {share}: leaves out nothing without --reject; add --reject logit or jacobian")
+    share = SHARE if share is None else share
     if score == "logit":
         discriminator = load_discriminator(source).to(next(generator.parameters()).device)
         return Rejection(lambda z: logits(generator, discriminator, z), share)

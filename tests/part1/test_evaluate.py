@@ -25,7 +25,7 @@ def test_another_seed_is_another_test(folders, answer):
     assert told[0] != told[1] == told[2]
 
 
-@pytest.mark.parametrize(("name", "said"), [("nowhere", "there is no such run"), ("stopped", "no network to show yet")])
+@pytest.mark.parametrize(("name", "said"), [("nowhere", "there is no such run"), ("stopped", "no trained network yet")])
 def test_what_is_no_trained_network_is_refused_in_one_line(name, said, folders, answer):
     status, out, err = answer(evaluate, "--run", folders / name, "--lengths", "4")
     assert (status, out.count("\n"), err.count("\n")) == (2, int(name == "stopped"), 1)

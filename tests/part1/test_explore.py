@@ -426,11 +426,11 @@ def test_a_network_that_reads_more_than_digits_or_is_no_lstm_is_refused(folders,
         checkpoint.save(outputs.with_name(f"{encoding}.pt"), KIND, content | {"encoding": encoding})
     cases = {
         folders / "rnn": "its network is no LSTM; name a run of --model lstm or torch_lstm",
-        folders / "stopped": "has no network to show yet",
+        folders / "stopped": "this run has no trained network yet",
         outputs / "none": "there is no such run or checkpoint",
-        outputs.with_name("one_hot.pt"): "reads 11 numbers a step and answers with 10; one_hot digits and one of 10",
-        outputs.with_name("another.pt"): "reads 11 numbers a step and answers with 10; another digits and one of 10",
-        outputs.with_name("one_hot_marked.pt"): "its network recalls a marked digit; this page is of palindromes",
+        outputs.with_name("one_hot.pt"): "has 11 inputs and 10 outputs; with one_hot digits the page needs 10 and 10",
+        outputs.with_name("another.pt"): "has 11 inputs and 10 outputs; with another digits the page needs None and 10",
+        outputs.with_name("one_hot_marked.pt"): "its network recalls a marked digit; the page shows palindromes only",
     }
     for source, said in cases.items():
         status, _, err = answer(explore, "--run", source, "--device", "cpu")

@@ -110,7 +110,7 @@ def test_without_a_name_the_newest_finished_run_is_shown(outputs, answer):
     assert f"first digit {result['digits'][0]}, the network's answer after 10 digits: {result['answer']}" in out
 
 
-NO_GATES = {"rnn": "is no LSTM, so it has no gates", "stopped": "has no network to show yet"}
+NO_GATES = {"rnn": "is no LSTM, so it has no gates", "stopped": "has no trained network yet"}
 
 
 @pytest.mark.parametrize(("name", "said"), NO_GATES.items())

@@ -79,7 +79,8 @@ def test_rejection_is_asked_for_by_flags(few, tmp_path):
 def test_a_mistake_is_one_line_and_nothing_is_written(mistake, few, monkeypatch):
     assert "--run nowhere: there is no such run" in mistake(part2.evaluate, "--run", "nowhere")
     assert "--images nowhere: there is no such" in mistake(part2.evaluate, "--images", "nowhere")
-    assert "--images: comes without --run" in mistake(part2.evaluate, "--images", "x", "--run", "y")
+    assert "--images: cannot be given with --run" in mistake(part2.evaluate, "--images", "x", "--run", "y")
+    assert "--reject_share 0.4: leaves out nothing" in mistake(part2.evaluate, "--reject_share", "0.4")
     monkeypatch.setitem(part2.judge.EXTRACTORS, "classifier", "0" * 64)
     assert "differs from the network" in mistake(part2.evaluate)
     assert "differs from the network" in mistake(part2.train_gan, "--eval_interval", 1, "--data_size", 64)

@@ -62,7 +62,9 @@ def test_a_score_by_name_belongs_to_the_checkpoints_networks(tmp_path):
     by_logit, by_jacobian = (load_rejection(tmp_path, generator, score, 0.3) for score in SCORES)
     torch.testing.assert_close(by_logit.score(z), logits(generator, discriminator, z))
     torch.testing.assert_close(by_jacobian.score(z), -jacobian_size(generator, z))
-    assert by_logit.share == by_jacobian.share == 0.3 and load_rejection(tmp_path, generator, None, 0.3) is None
+    assert by_logit.share == by_jacobian.share == 0.3
+    assert load_rejection(tmp_path, generator, None, None) is None
+    assert load_rejection(tmp_path, generator, "jacobian", None).share == 0.2
     checkpoint.save(tmp_path / "checkpoint.pt", "GAN", {"latent_dim": 4, "width": 1})
     with pytest.raises(UserError, match="no discriminator"):
         load_rejection(tmp_path, generator, "logit", 0.3)
