@@ -93,13 +93,15 @@ def compare() -> None:
     """Part 2: recipes × seeds."""
     call(*COMPARE, "--recipes", "improved", "--seeds", *"01234")
     call(*COMPARE, "--recipes", "reference", "reference_rmsprop", "reference_popular")
+    collapse = ["--recipes", "reference", "--seeds", *"3456789", "--n_epochs", "60", "--eval_interval", "20"]
+    call(*COMPARE, *collapse, "--out_dir", OUTPUTS / "part2" / "collapse")
     brief = ["--n_epochs", "20", "--eval_interval", "5"]
     call(*COMPARE, *brief, "--out_dir", OUTPUTS / "part2" / "levers")
     soon = ["--recipes", "improved", "--n_epochs", "10", "--eval_interval", "1"]
     call(*COMPARE, *soon, "--out_dir", OUTPUTS / "part2" / "soon")
     bf16 = ["--recipes", "improved", *brief, "--precision", "bf16"]
     call(*COMPARE, *bf16, "--out_dir", OUTPUTS / "part2" / "bf16")
-    for name in ("compare", "levers", "soon", "bf16"):
+    for name in ("compare", "collapse", "levers", "soon", "bf16"):
         show_comparison(name)
     for recipe in GENERATORS:
         run = COMPARISON / "runs" / f"{recipe}-seed0"

@@ -31,7 +31,7 @@ LEFT_OUT = r"(?ms)```.*?```|^    [^\n]*|`[^`]*`|\]\([^)]*\)|\{\{.*?\}\}|\b[0-9a-
 LEFT_COLUMNS = re.compile("precision|recall|density|coverage|share|smudged|score|.*_autoencoder")  # in table.md
 ACCURACY = ("input_length", "test_accuracy", "seed")
 RENAMED = {"score (1–10)": "score", "rarest–commonest digit (ideal: 10 %)": "a digit's share"}
-AS_PROSE = ("what", "command", "claim of the assignment", "", "improved, seed 3", "a training step", "board")  # tables
+AS_PROSE = ("what", "command", "claim of the reference", "", "improved, seed 3", "a training step", "board")  # tables
 
 
 def text_of(page: str | Path) -> str:
@@ -63,13 +63,12 @@ def recorded_rows(header: list[str]):
             [[known, *rows]] = tables(text_of(REPORT / "part2" / name / "table.md"))
             yield from ([row[0], *(row[known.index(RENAMED.get(c, c))] for c in header[1:])] for row in rows)
     if header[0] == "network":
-        for name in ("sweep.csv", "sweep-before.csv"):
-            rows = [row | {key: json.loads(row[key]) for key in ACCURACY} for row in record(f"part1/{name}")]
-            [[known, *lines]] = tables(sweep.to_table(rows))
-            for line in lines:
-                n = len({row["seed"] for row in rows if sweep.NETWORKS[row["network"]].label == line[0]})
-                cells = dict(zip(known, line, strict=False)) | {"n": str(n)}
-                yield [cells.get(column.replace(",", ""), "").removesuffix(" (1.000)") for column in header]
+        rows = [row | {key: json.loads(row[key]) for key in ACCURACY} for row in record("part1/sweep.csv")]
+        [[known, *lines]] = tables(sweep.to_table(rows))
+        for line in lines:
+            n = len({row["seed"] for row in rows if sweep.NETWORKS[row["network"]].label == line[0]})
+            cells = dict(zip(known, line, strict=False)) | {"n": str(n)}
+            yield [cells.get(column.replace(",", ""), "").removesuffix(" (1.000)") for column in header]
     for kind, seed in [*product(("", "scalar-"), range(5)), *product(["marker-"], range(3))]:
         run = record(f"part1/curriculum/{kind}seed{seed}/result.json")
         spans = [(int(n),) * 2 for n in run["accuracy_at"]] if kind else [(10, 1000), (2000, 100_000), (2**20, 2**20)]
