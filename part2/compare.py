@@ -239,7 +239,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--out_dir", type=Path, default=OUTPUTS / "part2" / "compare", help="the folder of the runs and results")
     args = parser.parse_args(argv)
     if args.eval_interval > args.n_epochs:
-        parser.error(f"argument --eval_interval: {args.eval_interval} is more than --n_epochs {args.n_epochs}: nothing is measured")
+        parser.error(f"argument --eval_interval: {args.eval_interval} is more than --n_epochs {args.n_epochs}")
     return args
 
 

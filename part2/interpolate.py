@@ -123,7 +123,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     if args.digits and not 2 <= len(args.digits) <= 20:
         parser.error("argument --digits: a walk needs from 2 to 20 digits")
     if (images := (max(len(args.digits or [9, 3, 2]), 2) - 1) * (args.steps - 1) + 1) > MOST_IMAGES:
-        parser.error(f"argument --steps: the walk has {images:,} images, and the picture holds {MOST_IMAGES}; take fewer")
+        parser.error(f"argument --steps: the walk has {images:,} images, and a picture holds {MOST_IMAGES} at most")
     return args
 
 

@@ -182,7 +182,7 @@ def draw_summary(folder: Path, batches_per_epoch: int) -> None:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
-    add("--recipe", choices=RECIPES, default="improved", help="how to train: improved, reference (the assignment's loop), or one of these changed; see part2/recipes.py")
+    add("--recipe", choices=RECIPES, default="improved", help="reference: the assignment's loop; more in recipes.py")
     add("--n_epochs", type=cli.int_between(1), default=200, help="passes over the training images")
     add("--batch_size", type=cli.int_between(2, 60_000), default=64, help="images in a batch (of each process)")
     add("--learning_rate", type=cli.float_between(0), help="of both networks; if not given, the recipe's")

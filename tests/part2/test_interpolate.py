@@ -90,7 +90,7 @@ def test_without_flags_the_published_walks_are_made_again(figures, tmp_path):
 def test_a_mistake_is_one_line_and_nothing_is_written(mistake):
     for digits in ("3", "3" * 21):
         assert "--digits: a walk needs from 2 to 20 digits" in mistake(part2.interpolate, "--digits", *digits)
-    assert "the walk has 203 images, and the picture holds 200" in mistake(part2.interpolate, "--steps", "102")
+    assert "the walk has 203 images, and a picture holds 200 at most" in mistake(part2.interpolate, "--steps", "102")
     assert "--steps: the walk has 201" in mistake(part2.interpolate, "--digits", *"34", "--steps", "201")
     assert parse_args(["--digits", *"34", "--steps", "200"]).steps == 200
     assert "--run none.pt: there is no such run" in mistake(part2.interpolate, "--run", "none.pt")
