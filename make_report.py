@@ -1,8 +1,9 @@
-"""Make every run behind report.md again, in outputs/, and copy what the report shows to outputs/report.
+"""Make the runs behind report.md again, in outputs/, and copy what the report shows to outputs/report.
 
     python make_report.py                 all steps, in order; days on two cores
     python make_report.py sweep gates     these steps only
 
+Only the trials and the earlier versions in NOTES.md, and the two judges (part2/train_judges.py), are not made again.
 Finished runs are not repeated and unfinished ones are resumed, so if it is stopped, start it again. The files that come
 with the project are replaced one by one, each when the new file is there.
 """
@@ -85,7 +86,7 @@ def gates() -> None:
 
 def benchmark() -> None:
     """Both parts: how fast. It needs a machine that does nothing else."""
-    run_and_show("part1/benchmark", "part1/benchmark.py", "--rounds", "5")
+    run_and_show("part1/benchmark", "part1/benchmark.py")
     run_and_show("part2/benchmark", "part2/benchmark.py")
 
 

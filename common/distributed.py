@@ -27,13 +27,14 @@ def joined(device: torch.device, threads: int, deterministic: bool = False) -> I
     """Join the group of processes (gloo on CPU, NCCL on CUDA), and leave it at the end. Yields this process's device.
 
     Meanwhile PyTorch uses this number of threads. With `deterministic` its algorithms add up in the same order every
-    time, on CUDA too. At the end both settings are as before.
+    time, on CUDA too. At the end PyTorch's settings are as before.
     """
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    debugging = torch.utils.deterministic
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), debugging.fill_uninitialized_memory
     torch.set_num_threads(threads)
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.utils.deterministic.fill_uninitialized_memory = False  # it finds bugs; it does not make bits equal
+        debugging.fill_uninitialized_memory = False  # it finds bugs; it does not make bits equal
         torch.use_deterministic_algorithms(True)
     is_first_group = PROCESSES > 1 and not dist.is_initialized()
     try:
@@ -43,6 +44,7 @@ def joined(device: torch.device, threads: int, deterministic: bool = False) -> I
             dist.destroy_process_group()
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
+        debugging.fill_uninitialized_memory = before[2]
 
 
 def _join(device: torch.device) -> torch.device:

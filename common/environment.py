@@ -29,6 +29,7 @@ def commit() -> str:
     """The commit of the project's own checkout, with "-dirty" if files differ from it; "unknown" without git."""
     command = ["git", "-c", f"safe.directory={ROOT}", "describe", "--always", "--dirty", "--abbrev=12"]
     of_this_checkout = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    of_this_checkout["GIT_CEILING_DIRECTORIES"] = str(ROOT.parent)  # else it may be a repository around the project
     try:
         done = subprocess.run(command, cwd=ROOT, env=of_this_checkout, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -104,7 +104,7 @@ def spread(places: list[float], gap: float) -> list[float]:
 def draw_curves(axes, x: Sequence[float], curves: dict[str, Sequence[float]], xlabel: str, ylabel: str) -> None:
     """Draw one line in `axes` for each named curve over `x`."""
     for (name, y), style in zip(curves.items(), cycle(STYLES), strict=False):
-        axes.plot(x, y, label=name, linewidth=1.4, **style)
+        axes.plot(x, y, label=name, linewidth=1.4, marker="o" * (len(x) == 1), **style)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     plain_axes(axes)

@@ -31,11 +31,8 @@ def parse_or_resume(
     """
     args = parser.parse_args(argv)
     args.processes, args.threads = distributed.PROCESSES, args.threads or torch.get_num_threads()
-    if args.tensorboard and not importlib.util.find_spec("tensorboard"):
-        raise UserError(
-            f"--tensorboard: the package is missing; install it: {sys.executable} -m pip install tensorboard"
-        )
     if args.resume is None:
+        check_tensorboard(args)
         return args
     folder = runs.newest(script, finished=False) if args.resume is True else Path(args.resume)
     if folder is None:
@@ -62,7 +59,16 @@ def parse_or_resume(
         how = f"to train longer, give a larger --{epochs}" if epochs else "start a new one"
         raise UserError(f"--resume {folder}: this run is finished; {how}")
     args.threads = args.threads or torch.get_num_threads()  # the run is older than the flag
+    check_tensorboard(args)
     return args
+
+
+def check_tensorboard(args: argparse.Namespace) -> None:
+    """UserError if the command line, or the run that is resumed, asks for TensorBoard and it is not installed."""
+    if args.tensorboard and not importlib.util.find_spec("tensorboard"):
+        raise UserError(
+            f"--tensorboard: the package is missing; install it: {sys.executable} -m pip install tensorboard"
+        )
 
 
 def changes(before: dict, now: dict) -> list[str]:

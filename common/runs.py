@@ -57,6 +57,8 @@ class Run:
 
         A folder that already holds something is never written to: UserError.
         """
+        if distributed.PROCESSES > 1 and not hasattr(args, "processes"):
+            raise UserError(f"WORLD_SIZE={distributed.PROCESSES} is set, but {script} is for one process; unset it")
         started = datetime.datetime.now().astimezone()
         folder = args.out_dir or OUTPUTS / f"{name}-{started:%Y%m%d-%H%M%S}"
         run = cls(folder, getattr(args, "tensorboard", False))
@@ -69,7 +71,7 @@ class Run:
             run = cls(made, run._tensorboard)
             run.lock()
             run.config = {"script": script, "arguments": plain(args), "started": started.isoformat()}
-            run.config |= {"id": uuid.uuid4().hex, "name": made.name, **environment(args.device)}
+            run.config |= {"id": uuid.uuid4().hex, "name": made.resolve().name, **environment(args.device)}
             write_json(made / "config.json", run.config)
         except OSError as error:
             run.close()
@@ -89,7 +91,7 @@ class Run:
         """Mark a resumed run as unfinished, and write its new config. Its metrics are cut at the next row."""
         if distributed.IS_MAIN:
             (self.folder / "result.json").unlink(missing_ok=True)
-            for left_by_a_dead_process in self.folder.glob(".*.tmp"):
+            for left_by_a_dead_process in self.folder.rglob(".*.tmp"):
                 left_by_a_dead_process.unlink()
             write_json(self.folder / "config.json", self.config)
 

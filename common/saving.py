@@ -99,7 +99,8 @@ class Saver:
 
     def _on_stop(self, number: int, _frame) -> None:
         self._stop = number
-        if not self._is_training and distributed.PROCESSES == 1:  # several stop together, after the next step
+        together = distributed.PROCESSES > 1 and not self._is_trained  # several processes stop after the next step
+        if not self._is_training and not together:
             self._end(number, self._is_trained or self._save())
 
     def _on_save(self, _number: int, _frame) -> None:
@@ -128,6 +129,8 @@ class Saver:
                 status=1,
             )
         self._is_training, self._is_trained = False, True
+        if self._stop:
+            self._on_stop(self._stop, None)
 
     def _content(self) -> dict:
         clock = {"seconds": self.seconds()}

@@ -12,6 +12,7 @@ from threading import Event
 from typing import NamedTuple
 
 import filelock
+import torch
 
 from common.cli import UserError
 from common.console import progress_bar
@@ -42,10 +43,12 @@ def run_all(out_dir: Path, runs: list[PlannedRun], jobs: int, alike: dict) -> No
     """Make all runs, `jobs` of them at the same time. Finished runs are not repeated; unfinished ones are resumed.
 
     The output of a run goes to OUT_DIR/runs/NAME.log. If one fails, on Ctrl-C and on SIGTERM, the others are told to
-    save and stop. Runs that exist already must have the same settings in `alike`; else they cannot be compared, and
-    that is a UserError.
+    save and stop (on Windows they are ended, and the last checkpoint stays). Runs that exist already must have the same
+    settings in `alike`; else they cannot be compared, and that is a UserError.
     """
-    folder = out_dir / "runs"
+    folder, runs = out_dir / "runs", list({run.name: run for run in runs}.values())  # a seed may be named twice
+    if (out_dir / "config.json").exists():
+        raise UserError(f"--out_dir {out_dir}: already holds a run; name a new folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(out_dir / ".lock", timeout=0).acquire()
@@ -54,13 +57,13 @@ def run_all(out_dir: Path, runs: list[PlannedRun], jobs: int, alike: dict) -> No
     except OSError as error:
         raise UserError(f"--out_dir {out_dir}: cannot be written to ({error.strerror})") from None
     for path in folder.glob("*/config.json"):
-        arguments = read_json(path)["arguments"]
+        arguments = arguments_of(path)
         for name in alike.keys() & arguments.keys():
             if arguments[name] != alike[name]:
                 raise UserError(f"--{name} {alike[name]}: {path.parent} had {arguments[name]}; name another --out_dir")
 
     under_way, stopping = [], Event()
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    threads = str(max(1, torch.get_num_threads() // jobs))
     environment = {"OMP_NUM_THREADS": threads, **os.environ}  # the user's own setting has priority
 
     def make(run: PlannedRun) -> None:
@@ -94,11 +97,19 @@ def run_all(out_dir: Path, runs: list[PlannedRun], jobs: int, alike: dict) -> No
             signal.signal(signal.SIGTERM, before)
 
 
+def arguments_of(config: Path) -> dict:
+    """The settings in a run's config.json; UserError if it is damaged."""
+    try:
+        return dict(read_json(config)["arguments"])
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{config}: is damaged (it lacks the run's settings)") from None
+
+
 def finished_runs(out_dir: Path, names: list[str]) -> list[FinishedRun]:
     """The finished runs under OUT_DIR/runs with these names, in the order of `names`, then of lengths and seeds."""
     found = []
     for path in (out_dir / "runs").glob("*/result.json"):
-        name, arguments = path.parent.name.split("-")[0], read_json(path.with_name("config.json"))["arguments"]
+        name, arguments = path.parent.name.split("-")[0], arguments_of(path.with_name("config.json"))
         if name in names:
             found.append(FinishedRun(name, arguments["seed"], path.parent, arguments))
     return sorted(found, key=lambda run: (names.index(run.name), run.arguments.get("input_length", 0), run.seed))

@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import cli
+from common.console import print_line
 from common.files import read_json
 from part1.memory import LENGTHS, accuracy_at_lengths, training_digits
 from part1.networks import find_network, load_network
@@ -27,7 +28,10 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
     """Test one run's network and print the table. Returns it: length → accuracy."""
     source = find_network(args.run)
     network = load_network(source).to(args.device)
-    config = read_json((source if source.is_dir() else source.parent) / "config.json")
+    path = (source if source.is_dir() else source.parent) / "config.json"
+    config = read_json(path) if path.exists() else {}
+    if not config:
+        print_line(f"{path} is missing: the palindromes that this network was trained on cannot be left out")
     trained_on = training_digits(config["arguments"]) if config.get("script") == "part1/train.py" else None
     return accuracy_at_lengths(network, network.encoding, args.lengths, args.seed, trained_on)
 

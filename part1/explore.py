@@ -50,10 +50,12 @@ def lstm_of(network: nn.Module, source: Path) -> LSTM:
         raise UserError(f"{source}: its network is no LSTM; name a run of --model lstm or torch_lstm")
     if network.encoding.endswith(MARKED):
         raise UserError(f"{source}: its network recalls a marked digit; the page shows palindromes only")
-    if (network.input_dim, network.fc.out_features) != (ENCODINGS.get(network.encoding), NUM_CLASSES):
+    if network.encoding not in ENCODINGS:
+        raise UserError(f"{source}: its digits are encoded as {network.encoding}, which this version does not know")
+    if (network.input_dim, network.fc.out_features) != (ENCODINGS[network.encoding], NUM_CLASSES):
         raise UserError(
             f"{source}: its network has {network.input_dim} inputs and {network.fc.out_features} outputs; with "
-            f"{network.encoding} digits the page needs {ENCODINGS.get(network.encoding)} and {NUM_CLASSES}"
+            f"{network.encoding} digits the page needs {ENCODINGS[network.encoding]} and {NUM_CLASSES}"
         )
     return network
 

@@ -39,7 +39,6 @@ class PalindromeDataset(Dataset):
             raise ValueError(f"input_length {input_length} is not between 1 and {MAX_TRAINED_LENGTH:,}")
         if size < 1:
             raise ValueError(f"size {size} is not positive")
-        self.input_length = input_length
         n_digits = input_length + 1
         n_free = math.ceil(n_digits / 2)
         n_distinct = min(n_free, 18)  # 10^18 is the last power of ten that an int64 holds

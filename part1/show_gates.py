@@ -173,10 +173,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("--run", type=Path, help=cli.RUN)
-    add("--digits", type=cli.int_between(0, 9), nargs="+", help="the digits to read; if not given, a random palindrome")
-    add("--input_length", type=cli.int_between(4, MAX_TRAINED_LENGTH), default=10, help="length of the random one")
+    add("--digits", type=cli.int_between(0, 9), nargs="+", help="the digits to read; if not given, a palindrome")
+    add("--input_length", type=cli.int_between(4, MAX_TRAINED_LENGTH), help="its length; if not given, 10")
     cli.add_shared_flags(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.digits and args.input_length:
+        parser.error("argument --input_length: is the length of a random palindrome; --digits names one")
+    args.input_length = args.input_length or 10
+    return args
 
 
 def main() -> None:

@@ -159,7 +159,7 @@ def draw_points(axes, rows: list[dict], column: str) -> None:
             axes.scatter(*zip(*points, strict=True), s=12, color=style["color"], alpha=0.6)
 
 
-def draw_curves(runs: list[FinishedRun], path: Path) -> None:
+def draw_validation(runs: list[FinishedRun], path: Path) -> None:
     """Validation accuracy over epochs, a row for each network and a column for each length: the mean over seeds, in a
     band from the worst to the best seed. For a run that ends before another, its last accuracy is used."""
     lengths = sorted({run.arguments["input_length"] for run in runs})
@@ -219,7 +219,7 @@ def sweep(args: argparse.Namespace) -> None:
     draw_lengths(rows, args.out_dir / "sweep.png")
     print(f"{table}\npicture: {args.out_dir / 'sweep.png'}")
     if by_recipe := [run for run in runs if run.name in BY_RECIPE]:
-        draw_curves(by_recipe, args.out_dir / "curves.png")
+        draw_validation(by_recipe, args.out_dir / "curves.png")
         print(f"picture: {args.out_dir / 'curves.png'}")
 
 

@@ -140,6 +140,7 @@ def draw_quality(rows: list[dict], real: dict[str, float], path: Path) -> None:
         for seed in (row["seed"] for row in ends):
             run = [row for row in rows if (row["recipe"], row["seed"]) == (recipe, seed)]
             floors = [in_floors(row, real)["floors"] for row in run]
+            style["marker"] = "o" * (len(run) == 1)  # a line needs two points
             (lines[label],) = over_epochs.plot([row["epoch"] for row in run], floors, **style)
         floors = [in_floors(row, real)["floors"] for row in ends]
         end.scatter(floors, [place] * len(ends), s=16, color=STYLE_OF[recipe]["color"], alpha=0.7, zorder=3)
@@ -238,6 +239,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--jobs", type=cli.int_between(1, 1024), default=1, help="number of runs at the same time")
     add("--out_dir", type=Path, default=OUTPUTS / "part2" / "compare", help="the folder of the runs and results")
     args = parser.parse_args(argv)
+    if args.eval_split == "validation" and args.data_size > 60_000 - VALIDATION:
+        most = 60_000 - VALIDATION
+        parser.error(f"argument --data_size: {most} is the most with --eval_split validation; or --eval_split test")
     if args.eval_interval > args.n_epochs:
         parser.error(f"argument --eval_interval: {args.eval_interval} is more than --n_epochs {args.n_epochs}")
     return args

@@ -5,14 +5,13 @@
     python part2/evaluate.py --images my_digits.npy                              digits from any other program
 
 Without --run, it takes the newest finished run of train_gan.py under outputs/, else the pretrained generator. Beside
-every figure stands the same figure of as many real training images: what a perfect generator would get. First comes
-distance ÷ floor: the Fréchet distance, divided by that of the real images. Writes a folder
-outputs/part2/evaluate-seedN-TIME with result.json and neighbours.png (some digits, and under each the training images
-nearest to it).
+every figure stands the same figure of as many real training images. First comes distance ÷ floor: the Fréchet distance,
+divided by that of the real images. Writes a folder outputs/part2/evaluate-seedN-TIME with result.json and
+neighbours.png (some digits, and under each the training images nearest to it).
 
 The figures are those of part2/measures.py, by the features of two networks that never saw a generated image: the digit
-classifier (128) and an autoencoder (64). Generators are compared with --split test, MNIST's test images.
-Settings are chosen with --split validation, the last 10,000 training images, after training on the others.
+classifier (128) and an autoencoder (64). Generators are compared with --split test, MNIST's test images. Settings are
+chosen with --split validation, the last 10,000 training images, after training on the others.
 """
 
 import argparse
@@ -26,6 +25,7 @@ import torch
 
 from common import cli, seeds
 from common.figures import bare_axes, new_figure, save_figure, tile
+from common.files import read_json
 from common.runs import Run
 from part2.generators import find_generator
 from part2.images import load_images
@@ -33,6 +33,7 @@ from part2.judge import (
     BIRTHDAY_SAMPLES,
     SAMPLES,
     SPLITS,
+    VALIDATION,
     BirthdayTest,
     Judge,
     drawn_real,
@@ -76,6 +77,10 @@ def find_images(args: argparse.Namespace) -> tuple[Path, Callable[[int], torch.T
         images = images[torch.randperm(len(images), generator=seeds.generator(args.seed, "order"))]
         return args.images, lambda n: images[:n]
     source = find_generator(args.run)
+    config = (source if source.is_dir() else source.parent) / "config.json"
+    seen = read_json(config)["arguments"].get("data_size", 0) if config.exists() else 0
+    if args.split == "validation" and seen > 60_000 - VALIDATION:
+        raise cli.UserError(f"--split validation: {source} was trained on some of those images; use --split test")
     generator = load_generator(source).to(args.device)
     rejection = load_rejection(source, generator, args.reject, args.reject_share)
     return source, lambda n: sample(generator, args.seed, n, rejection)

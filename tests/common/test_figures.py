@@ -65,6 +65,12 @@ def test_every_curve_is_drawn_over_x_and_named_and_told_apart_without_colour():
     assert len({str(style["linestyle"]) for style in STYLES}) == len(STYLES) >= 5
 
 
+def test_a_curve_of_one_point_can_be_seen():
+    axes = new_figure(3, 2).subplots()
+    draw_curves(axes, [1], {"a": [0.5], "b": [0.6]}, "epoch", "loss")
+    assert [line.get_marker() for line in axes.lines] == ["o", "o"]
+
+
 SPREAD = {
     "far apart": ([0.1, 0.5, 0.9], [0.1, 0.5, 0.9]),
     "close": ([0.3, 0.36, 0.9], [0.23, 0.43, 0.9]),

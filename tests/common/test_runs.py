@@ -50,8 +50,18 @@ def test_the_commit_is_the_checkout_s_dirty_if_files_differ_and_unknown_without_
     assert environment.commit() == commit
     (tmp_path / "file").write_text("2")
     assert environment.commit() == f"{commit}-dirty"
+    (tmp_path / "inside").mkdir()
+    monkeypatch.setattr(environment, "ROOT", tmp_path / "inside")  # unpacked in a repository that is another's
+    assert environment.commit() == "unknown"
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
     monkeypatch.setenv("PATH", "")
     assert environment.commit() == "unknown"
+
+
+def test_a_folder_named_by_a_dot_is_known_by_its_name(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    assert start(Path()).config["name"] == "mine"
 
 
 @pytest.mark.parametrize(("name", "why"), [("config.json", "already holds a run"), ("thesis.txt", "is not empty")])

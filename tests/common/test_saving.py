@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from common import checkpoint, saving
+from common import checkpoint, distributed, saving
 from common.console import quoted
 from common.files import read_json
 from common.runs import Run, read_metrics
@@ -90,23 +90,34 @@ def test_sigusr1_saves_and_training_goes_on(script, ends_alike, tmp_path):
     ends_alike(script, tmp_path / "run")
 
 
-BETWEEN = [(PART1, "evaluate", 1, 143), (PART1, "evaluate", 2, 0)]
-
-
-@pytest.mark.parametrize(("script", "name", "nth", "status"), BETWEEN, ids=str)
-def test_a_signal_between_two_steps_counts_at_the_next(script, name, nth, status, tmp_path, monkeypatch):
-    """While an epoch is evaluated. After the last epoch there is nothing left to continue."""
-    original, calls = getattr(script.module, name), itertools.count(1)
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_signal_between_two_steps_ends_the_run_at_the_next_or_after_the_last(nth, ends_alike, tmp_path, monkeypatch):
+    """While an epoch is evaluated, or the last epoch: then only the test is left to do."""
+    original, calls = PART1.module.evaluate, itertools.count(1)
 
     def interrupted(*args):
         if next(calls) == nth:
             raise_signal()
         return original(*args)
 
-    monkeypatch.setattr(script.module, name, interrupted)
-    assert stop(script.start, 99, tmp_path / "run") == status
-    assert (tmp_path / "run/result.json").exists() == (status == 0)
-    assert script.saved(tmp_path / "run")["progress"]["batch"] == bool(status)
+    with monkeypatch.context() as patch:
+        patch.setattr(PART1.module, "evaluate", interrupted)
+        assert stop(PART1.start, 99, tmp_path / "run") == 143
+    assert not (tmp_path / "run/result.json").exists()
+    ends_alike(PART1, PART1.resume(tmp_path / "run"))
+
+
+def test_of_several_processes_each_ends_at_once_when_training_is_over(tmp_path, monkeypatch):
+    """Before, they stop together, after the next step; there is none any more."""
+
+    def interrupted(*_):
+        patch.setattr(distributed, "PROCESSES", 2)
+        raise_signal()
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as caught:
+        patch.setattr(PART1.module, "accuracy_at_lengths", interrupted)
+        PART1.start(tmp_path / "run")
+    assert caught.value.code == 143
 
 
 OFF_THE_CLOCK = [(PART1, "accuracy_at_lengths", ()), (CURRICULUM, "accuracy_at_lengths", ())]

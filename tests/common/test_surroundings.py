@@ -101,6 +101,13 @@ def test_processes_that_torchrun_did_not_start_are_one_line(run_script, tmp_path
     assert "WORLD_SIZE=2 is set, but" in done.stderr and "torchrun" in done.stderr and not (tmp_path / "run").exists()
 
 
+def test_a_script_for_one_process_says_so_among_several(run_script, tmp_path):
+    flags = ("--out_dir", tmp_path / "run")
+    done = run_script("part1/show_gates.py", *flags, env={"WORLD_SIZE": "2", "RANK": "1"})
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and not (tmp_path / "run").exists()
+    assert "WORLD_SIZE=2 is set, but part1/show_gates.py is for one process" in done.stderr
+
+
 def test_the_group_of_the_calling_program_is_used_and_left_in_place(monkeypatch):
     monkeypatch.setattr(distributed, "PROCESSES", 2)
     monkeypatch.setattr(distributed.dist, "is_initialized", lambda: True)

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import filelock
 import pytest
+import torch
 
 from common import sweeps
 from common.cli import UserError
@@ -43,13 +44,13 @@ def started(monkeypatch):
 @pytest.mark.parametrize(("own", "threads"), [("3", "3"), (None, "4")])
 def test_finished_runs_are_left_unfinished_ones_resumed_new_ones_started(own, threads, started, tmp_path, monkeypatch):
     """Jobs share the processors, unless the user has said otherwise."""
-    monkeypatch.setattr(os, "cpu_count", lambda: 9)
+    monkeypatch.setattr(sweeps.torch, "get_num_threads", lambda: 9)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if own:
         monkeypatch.setenv("OMP_NUM_THREADS", own)
     leave_run(tmp_path / "runs" / "a", max_epoch=7)
     leave_run(tmp_path / "runs" / "b", finished=False, max_epoch=7)
-    runs = [PlannedRun(name, "part1/train.py", ["--seed", "3"]) for name in "abc"]
+    runs = [PlannedRun(name, "part1/train.py", ["--seed", "3"]) for name in "abcc"]
     run_all(tmp_path, runs, jobs=2, alike={"max_epoch": 7})
     command, folder = [sys.executable, str(ROOT / "part1/train.py")], tmp_path / "runs"
     resumed = [*command, "--resume", str(folder / "b")], threads
@@ -66,6 +67,12 @@ def test_what_cannot_be_one_sweep_is_refused_and_nothing_started(started, tmp_pa
         run_all(tmp_path, runs, 1, alike={})
     with pytest.raises(UserError, match=r"--out_dir .*file: cannot be written to"):
         run_all(tmp_path / "file", runs, 1, alike={})
+    write_json(tmp_path / "runs" / "a" / "config.json", {})
+    for reading in (lambda: run_all(tmp_path, runs, 1, alike={}), lambda: finished_runs(tmp_path, ["a"])):
+        with pytest.raises(UserError, match=r"config\.json: is damaged"):
+            reading()
+    with pytest.raises(UserError, match=r"already holds a run; name a new folder"):
+        run_all(tmp_path / "runs" / "a", runs, 1, alike={})
     assert started == []
 
 
@@ -123,6 +130,17 @@ def test_finished_runs_are_listed_in_the_order_of_the_names_then_by_length_and_s
     leave_run(tmp_path / "runs" / "lstm-T5-seed9", finished=False, input_length=5, seed=9)
     names = [run.folder.name for run in finished_runs(tmp_path, ["rnn", "lstm"])]
     assert names == ["rnn-T5-seed0", "lstm-T5-seed0", "lstm-T5-seed1", "lstm-T10-seed0"]
+
+
+def test_the_students_t_of_each_number_of_runs_leaves_a_fortieth_above():
+    """The density of Student's t, integrated by Simpson's rule from 0 to t."""
+    for runs, t in sweeps.T_975.items():
+        v = runs - 1
+        x = torch.linspace(0, t, 2001, dtype=torch.float64)
+        scale = math.gamma((v + 1) / 2) / math.gamma(v / 2) / math.sqrt(v * math.pi)
+        density = scale * (1 + x**2 / v) ** (-(v + 1) / 2)
+        whole = (density[0] + density[-1] + 4 * density[1::2].sum() + 2 * density[2:-1:2].sum()) * t / 6000
+        assert 0.5 + whole.item() == pytest.approx(0.975, abs=2e-5)
 
 
 def test_the_interval_by_hand():

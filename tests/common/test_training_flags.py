@@ -6,6 +6,7 @@ import os
 import pytest
 import torch
 
+from common.files import read_json, write_json
 from common.runs import read_metrics
 from tests.tiny_runs import CURRICULUM, PART1, PART2, all_scripts, stop
 
@@ -47,3 +48,8 @@ def test_tensorboard_without_its_package_is_one_line_and_nothing_is_left(script,
     status, out, err = answer(script.module, "--tensorboard", "--out_dir", tmp_path / "run")
     assert (status, out, err.count("\n")) == (2, "", 1) and "--tensorboard: the package is missing" in err
     assert list(tmp_path.iterdir()) == []
+    stop(script.start, 2, tmp_path / "run")
+    config = read_json(tmp_path / "run/config.json")
+    write_json(tmp_path / "run/config.json", config | {"arguments": config["arguments"] | {"tensorboard": True}})
+    status, _, err = answer(script.module, "--resume", tmp_path / "run")
+    assert (status, err.count("\n")) == (2, 1) and "--tensorboard: the package is missing" in err

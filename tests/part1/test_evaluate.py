@@ -1,5 +1,7 @@
 """The script that tests a trained network at any length: the table of a run, and how mistakes are met."""
 
+import shutil
+
 import pytest
 
 from common.files import read_json
@@ -18,6 +20,14 @@ def test_it_prints_the_table_that_training_ended_with_and_writes_nothing(name, l
     assert {row[0]: row[3] for row in rows} == {length: f"{value:.4f}" for length, value in at_the_end.items()}
     assert [row[0] for row in rows] == lengths.split()
     assert files_of(folders) == before
+
+
+def test_a_checkpoint_without_its_run_is_tested_too_and_what_cannot_be_left_out_is_said(folders, answer, tmp_path):
+    shutil.copy(folders / "curriculum" / "checkpoint.pt", tmp_path)
+    sources, flags = (folders / "curriculum", tmp_path / "checkpoint.pt"), ("--lengths", "10", "--device", "cpu")
+    of_run, bare = (answer(evaluate, "--run", source, *flags) for source in sources)
+    assert (bare[0], bare[2]) == (0, "") and bare[1].splitlines()[-1] == of_run[1].splitlines()[-1]
+    assert "config.json is missing: the palindromes" in bare[1] and "is missing" not in of_run[1]
 
 
 def test_another_seed_is_another_test(folders, answer):

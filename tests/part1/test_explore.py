@@ -429,7 +429,7 @@ def test_a_network_that_reads_more_than_digits_or_is_no_lstm_is_refused(folders,
         folders / "stopped": "this run has no trained network yet",
         outputs / "none": "there is no such run or checkpoint",
         outputs.with_name("one_hot.pt"): "has 11 inputs and 10 outputs; with one_hot digits the page needs 10 and 10",
-        outputs.with_name("another.pt"): "has 11 inputs and 10 outputs; with another digits the page needs None and 10",
+        outputs.with_name("another.pt"): "its digits are encoded as another, which this version does not know",
         outputs.with_name("one_hot_marked.pt"): "its network recalls a marked digit; the page shows palindromes only",
     }
     for source, said in cases.items():

@@ -110,6 +110,11 @@ def test_without_a_name_the_newest_finished_run_is_shown(outputs, answer):
     assert f"first digit {result['digits'][0]}, the network's answer after 10 digits: {result['answer']}" in out
 
 
+def test_digits_and_a_length_are_not_given_together(answer):
+    status, _, err = answer(show_gates, "--digits", "1", "2", "--input_length", "5")
+    assert status == 2 and "--input_length: is the length of a random palindrome; --digits names one" in err
+
+
 NO_GATES = {"rnn": "is no LSTM, so it has no gates", "stopped": "has no trained network yet"}
 
 

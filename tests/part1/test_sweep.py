@@ -107,7 +107,7 @@ def test_the_learning_curves_of_a_network_at_a_length_are_their_mean_in_a_band_f
     saved = figures(sweep)
     runs = [finished(tmp_path, "lstm", 5, 0, (0.25, 0.5)), finished(tmp_path, "rnn", 10, 0, (0.75,))]
     runs += [finished(tmp_path, "lstm", 5, 1, (0.75, 1.0, 0.5, 1.0))]
-    sweep.draw_curves(runs, tmp_path / "curves.png")
+    sweep.draw_validation(runs, tmp_path / "curves.png")
     means = [[line.get_xydata().tolist() for line in axes.lines[1:]] for axes in saved[0].axes]  # row by row
     assert means == [[[[1, 0.5], [2, 0.75], [3, 0.5], [4, 0.75]]], [], [], [[[1, 0.75]]]]  # after its end, its last
     bands = [[set(map(tuple, band.get_paths()[0].vertices)) for band in axes.collections] for axes in saved[0].axes]

@@ -156,3 +156,5 @@ def test_a_run_of_an_older_version_is_named(tmp_path):
 def test_a_mistake_is_one_line_and_nothing_is_written(mistake):
     never = mistake(part2.compare, "--n_epochs", "5", "--eval_interval", "6")
     assert "--eval_interval: 6 is more than --n_epochs 5" in never
+    assert "--data_size: 50000 is the most with" in mistake(part2.compare, "--data_size", "50001")
+    assert parse_args(["--data_size", "50001", "--eval_split", "test"]).data_size == 50_001

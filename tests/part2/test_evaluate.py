@@ -1,5 +1,7 @@
 """evaluate.py: a generator's figures beside those of real images, the nearest neighbours, the published numbers."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ import part2.evaluate
 import part2.train_gan
 from common import seeds
 from common.figures import tile
-from common.files import read_json
+from common.files import read_json, write_json
 from common.runs import PRETRAINED, ROOT, read_metrics
 from part2.evaluate import evaluate, parse_args
 from part2.judge import BirthdayTest, Judge, drawn_real, in_floors, memorised, real_baseline, real_images, sample
@@ -28,13 +30,15 @@ def start(folder, *flags):
 
 @pytest.mark.parametrize("split", ["test", "validation"])
 def test_figures_stand_beside_those_of_real_ones_and_digits_above_their_nearest(split, few, tmp_path, capsys, figures):
-    saved = figures(part2.evaluate)
-    folder = start(tmp_path / "run", "--run", PRETRAINED / "generator", "--split", split, "--seed", 5)
+    saved, source = figures(part2.evaluate), shutil.copytree(PRETRAINED / "generator", tmp_path / "generator")
+    config = read_json(source / "config.json")
+    write_json(source / "config.json", config | {"arguments": {"data_size": 50_000}})
+    folder = start(tmp_path / "run", "--run", source, "--split", split, "--seed", 5)
     judge, (real, training) = Judge(split, CPU), real_images(split)
-    generator, birthday = load_generator(PRETRAINED / "generator"), BirthdayTest(judge)
+    generator, birthday = load_generator(source), BirthdayTest(judge)
     images = sample(generator, 5, 200)
     generated, of_real = judge(images), real_baseline(judge, 200)
-    expected = {"source": str(PRETRAINED / "generator"), "real": of_real}
+    expected = {"source": str(source), "real": of_real}
     expected["generated"] = in_floors(generated, of_real) | generated
     expected["memorised"] = memorised(images, real, training)
     expected["birthday"] = birthday(sample(generator, 5, 400))
@@ -80,6 +84,9 @@ def test_a_mistake_is_one_line_and_nothing_is_written(mistake, few, monkeypatch)
     assert "--run nowhere: there is no such run" in mistake(part2.evaluate, "--run", "nowhere")
     assert "--images nowhere: there is no such" in mistake(part2.evaluate, "--images", "nowhere")
     assert "--images: cannot be given with --run" in mistake(part2.evaluate, "--images", "x", "--run", "y")
+    pretrained = str(PRETRAINED / "generator")  # by all training images
+    seen = mistake(part2.evaluate, "--run", pretrained, "--split", "validation")
+    assert "--split validation:" in seen and "trained on some of those images; use --split test" in seen
     assert "--reject_share 0.4: leaves out nothing" in mistake(part2.evaluate, "--reject_share", "0.4")
     monkeypatch.setitem(part2.judge.EXTRACTORS, "classifier", "0" * 64)
     assert "differs from the network" in mistake(part2.evaluate)
