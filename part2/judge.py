@@ -109,8 +109,8 @@ def drawn_real(judge: Judge, seed: int, n: int) -> torch.Tensor:
 def measure_floor(judge: Judge, n: int) -> dict[str, float]:
     """The floor: the Fréchet distances of n real training images, as a generator would get that copied them.
 
-    Mean over disjoint draws, at most six: a single draw of 10,000 is off by an eighth and more. Both judges were trained
-    on these images, so real images that they never saw may be nearer.
+    Mean over disjoint draws, at most six: a single draw of 10,000 is off by an eighth and more. Both judges were
+    trained on these images, so real images that they never saw may be nearer.
     """
     draws = [draw for draw in drawn_real(judge, 0, 6 * n).split(n) if len(draw) == n]
     distances = [judge.distances(judge.training[draw]) for draw in draws]
