@@ -227,12 +227,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add, length = parser.add_argument, cli.int_between(1, MAX_TRAINED_LENGTH)
     add("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="which networks")
-    add("--lengths", nargs="+", type=length, default=[5, 10, 15, 25, 30], help="input lengths, in digits")
+    add("--lengths", nargs="+", type=length, help="input lengths, in digits; if not given, 5, 10, 15, 25 and 30")
     add("--seeds", nargs="+", type=cli.seed, default=[0, 1, 2, 3, 4], help="seeds; one run for each")
     add("--max_epoch", type=cli.int_between(1), default=100, help="epochs of each run by the recipe, at most")
     add("--jobs", type=cli.int_between(1, 1024), default=1, help="number of runs at the same time")
     add("--out_dir", type=Path, default=OUTPUTS / "part1" / "sweep", help="the folder of the runs and results")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.lengths and not BY_RECIPE.keys() & args.networks:
+        tested = ", ".join(map(str, TESTED_AT))
+        parser.error(f"argument --lengths: is for networks trained at each length; after a curriculum it is {tested}")
+    args.lengths = args.lengths or [5, 10, 15, 25, 30]
+    return args
 
 
 def main() -> None:

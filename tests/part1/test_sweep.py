@@ -141,3 +141,9 @@ def test_a_real_small_sweep_makes_a_real_run_and_its_pictures(tmp_path):
     (made,) = csv.DictReader((tmp_path / "a sweep" / "sweep.csv").open())
     assert float(made["test_accuracy"]) == read_json(folder / "result.json")["test_accuracy"]
     assert {path.name for path in folder.parents[1].glob("*.png")} == {"sweep.png", "curves.png"}
+
+
+def test_lengths_for_curricula_alone_are_refused(answer):
+    status, _, err = answer(sweep, "--networks", "rnn_marked", "--lengths", "5")
+    assert status == 2 and "--lengths: is for networks trained at each length; after a curriculum it is 10" in err
+    assert parse_args(["--networks", "rnn", "rnn_marked", "--lengths", "5"]).lengths == [5]
