@@ -5,12 +5,11 @@ import contextlib
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-PRECISIONS = ("float32", "bf16")
 RUN = "a run's folder, or a checkpoint; if not given, the newest finished run, else the pretrained network"
 
 
@@ -103,14 +102,6 @@ def add_shared_flags(parser: argparse.ArgumentParser) -> None:
     """--seed, --device and --out_dir, the same in every script that makes a run."""
     add_seed_and_device(parser)
     parser.add_argument("--out_dir", type=Path, help="the run's folder; if not given, a new one under outputs/")
-
-
-def add_generator_flags(parser: argparse.ArgumentParser, scores: Sequence[str]) -> None:
-    """--run, --reject and --reject_share, alike in every script that draws with a trained generator."""
-    add = parser.add_argument
-    add("--run", type=Path, help=RUN)
-    add("--reject", choices=scores, help="leave out images between two digits: by D's logit, or by the size of ∂G/∂z")
-    add("--reject_share", type=float_between(0, 1), help="share that --reject leaves out; if not given, 0.2")
 
 
 def add_training_flags(parser: argparse.ArgumentParser) -> None:

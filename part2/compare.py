@@ -37,7 +37,7 @@ from common.runs import OUTPUTS, read_metrics
 from common.sweeps import FinishedRun, PlannedRun, finished_runs, interval, markdown_table, run_all
 from part2.judge import SAMPLES, SPLITS, VALIDATION, Judge, in_floors, real_baseline, sample
 from part2.networks import load_generator
-from part2.recipes import RECIPES
+from part2.recipes import PRECISIONS, RECIPES
 
 SHOWN = 16  # samples of each recipe, shared by its seeds
 REAL = "real training images"
@@ -235,7 +235,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default=60_000 - VALIDATION,
         help="training images, the first ones",
     )
-    add("--precision", choices=cli.PRECISIONS, default="float32", help="of the networks' matrix products")
+    add("--precision", choices=PRECISIONS, default="float32", help="of the networks' matrix products")
     add("--jobs", type=cli.int_between(1, 1024), default=1, help="number of runs at the same time")
     add("--out_dir", type=Path, default=OUTPUTS / "part2" / "compare", help="the folder of the runs and results")
     args = parser.parse_args(argv)

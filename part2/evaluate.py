@@ -44,7 +44,7 @@ from part2.judge import (
 )
 from part2.measures import nearest
 from part2.networks import load_generator
-from part2.rejection import SCORES, load_rejection
+from part2.rejection import FLAGS, load_rejection
 
 IMAGES = "judge these instead: a folder of 28 × 28 pictures, or an array in a .npy file (100 or more; of many, 10,000)"
 SHOWN = 12  # digits in neighbours.png
@@ -130,7 +130,9 @@ def print_row(name: str, *values: str | float | None) -> None:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
-    cli.add_generator_flags(parser, SCORES)
+    add("--run", type=Path, help=cli.RUN)
+    for flag, settings in FLAGS.items():
+        add(flag, **settings)
     add("--images", type=Path, help=IMAGES)
     add("--split", choices=SPLITS, default="test", help="real images to compare with; validation: to choose settings")
     cli.add_shared_flags(parser)

@@ -34,7 +34,7 @@ from common.runs import Run
 from part2.classifier import Classifier, load_classifier
 from part2.generators import find_generator
 from part2.networks import Generator, load_generator
-from part2.rejection import SCORES, load_rejection
+from part2.rejection import FLAGS, load_rejection
 from part2.walks import draw_and_read, find_ends
 
 ENDS = 8  # latent points of a digit, at most
@@ -94,7 +94,10 @@ def explore(args: argparse.Namespace) -> Path:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
-    cli.add_generator_flags(parser, SCORES)
+    add = parser.add_argument
+    add("--run", type=Path, help=cli.RUN)
+    for flag, settings in FLAGS.items():
+        add(flag, **settings)
     cli.add_shared_flags(parser)
     return parser.parse_args(argv)
 

@@ -25,7 +25,7 @@ from common.runs import Run
 from part2.classifier import CONFIDENT, load_classifier
 from part2.generators import find_generator
 from part2.networks import load_generator
-from part2.rejection import SCORES, load_rejection
+from part2.rejection import FLAGS, load_rejection
 from part2.walks import PATHS, draw_and_read, find_ends, path_through, read_middles
 
 MOST_IMAGES = 200  # of a walk, side by side in its picture
@@ -117,7 +117,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--steps", type=cli.int_between(2, 1000), default=11, help="images from one digit to the next, both included")
     add("--mode", choices=PATHS, default="linear", help="straight line, or arc at constant distance from the origin")
     add("--walks", type=cli.int_between(1, 100_000), default=1000, help="walks over which the middles are counted")
-    cli.add_generator_flags(parser, SCORES)
+    add("--run", type=Path, help=cli.RUN)
+    for flag, settings in FLAGS.items():
+        add(flag, **settings)
     cli.add_shared_flags(parser)
     args = parser.parse_args(argv)
     if args.digits and not 2 <= len(args.digits) <= 20:

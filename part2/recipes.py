@@ -10,6 +10,7 @@ from torch import nn
 from common import distributed
 from part2.networks import Discriminator, Generator, measure_statistics
 
+PRECISIONS = ("float32", "bf16")
 PENALTY_INTERVAL = 8  # batches; its weight is then multiplied by this (Karras et al. 2020)
 
 

@@ -18,11 +18,18 @@ from typing import NamedTuple
 import torch
 
 from common import seeds
-from common.cli import UserError
+from common.cli import UserError, float_between
 from part2.networks import Discriminator, Generator, load_discriminator
 
 SCORES = ("logit", "jacobian")
 SHARE = 0.2  # left out, if no other share is named
+FLAGS = {  # of every script that draws with a trained generator, for argparse
+    "--reject": {
+        "choices": SCORES,
+        "help": "leave out images between two digits: by D's logit, or by the size of ∂G/∂z",
+    },
+    "--reject_share": {"type": float_between(0, 1), "help": f"share that --reject leaves out; if not given, {SHARE}"},
+}
 DIRECTIONS = 8  # in which the size of ∂G/∂z is measured
 
 

@@ -32,7 +32,7 @@ from common.saving import Saver
 from part2.judge import SAMPLES, SPLITS, VALIDATION, Judge, in_floors, measure_floor, sample
 from part2.mnist import load_mnist
 from part2.networks import KIND, Discriminator, Generator
-from part2.recipes import RECIPES, Game, train_step
+from part2.recipes import PRECISIONS, RECIPES, Game, train_step
 
 SCRIPT = "part2/train_gan.py"
 GRID = 5  # digits along each side of a grid
@@ -192,7 +192,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--data_size", type=cli.int_between(2, 60_000), default=60_000, help="training images, the first ones")
     add("--eval_interval", type=cli.int_between(0), default=0, help="epochs between two measurements; 0: never")
     add("--eval_split", choices=SPLITS, default="validation", help="real images for these measurements")
-    add("--precision", choices=cli.PRECISIONS, default="float32", help="of the networks' matrix products")
+    add("--precision", choices=PRECISIONS, default="float32", help="of the networks' matrix products")
     cli.add_shared_flags(parser)
     cli.add_training_flags(parser)
     may_change = {"save_interval", "checkpoint_interval", "tensorboard"}
