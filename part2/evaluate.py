@@ -25,8 +25,8 @@ import torch
 
 from common import cli, seeds
 from common.figures import bare_axes, new_figure, save_figure, tile
-from common.files import read_json
 from common.runs import Run
+from common.sweeps import arguments_of
 from part2.generators import find_generator
 from part2.images import load_images
 from part2.judge import (
@@ -78,8 +78,8 @@ def find_images(args: argparse.Namespace) -> tuple[Path, Callable[[int], torch.T
         return args.images, lambda n: images[:n]
     source = find_generator(args.run)
     config = (source if source.is_dir() else source.parent) / "config.json"
-    seen = read_json(config)["arguments"].get("data_size", 0) if config.exists() else 0
-    if args.split == "validation" and seen > 60_000 - VALIDATION:
+    settings = arguments_of(config) if args.split == "validation" and config.exists() else {}
+    if settings.get("data_size", 0) > 60_000 - VALIDATION:
         raise cli.UserError(f"--split validation: {source} was trained on some of those images; use --split test")
     generator = load_generator(source).to(args.device)
     rejection = load_rejection(source, generator, args.reject, args.reject_share)
