@@ -12,7 +12,6 @@ from common import checkpoint, distributed, runs
 from common.cli import UserError
 from common.console import print_line
 from common.environment import environment
-from common.files import read_json
 from common.runs import Run, plain
 
 
@@ -39,15 +38,14 @@ def parse_or_resume(
         raise UserError(f"--resume: no unfinished run of {script} under {runs.OUTPUTS}")
     if args.out_dir is not None:
         raise UserError(f"--out_dir {args.out_dir}: cannot be given with --resume; a run continues in its own folder")
-    config = read_json(folder / "config.json")
+    if folder.is_file():
+        raise UserError(f"--resume {folder}: is a file; name the run's folder")
+    config = runs.read_config(folder)
     if config.get("script") != script:
         raise UserError(f"--resume {folder}: is a run of {config.get('script')}, not of {script}")
-    try:
-        before = plain(parser.parse_args([])) | config["arguments"]  # a flag that is newer than the run has its default
-        parser.set_defaults(**config["arguments"])
-        args = parser.parse_args(argv)
-    except (KeyError, TypeError):
-        raise UserError(f"{folder / 'config.json'}: is damaged (it lacks the run's settings)") from None
+    before = plain(parser.parse_args([])) | config["arguments"]  # a flag that is newer than the run has its default
+    parser.set_defaults(**config["arguments"])
+    args = parser.parse_args(argv)
     args.processes, args.resume, args.out_dir = distributed.PROCESSES, folder, folder
     now = plain(args)
     grows = epochs is not None and now[epochs] > before[epochs]
@@ -113,7 +111,7 @@ def _reopen(args: argparse.Namespace, kind: str) -> Run:
 
 def _check(run: Run, kind: str) -> None:
     """Load the run's config and its checkpoint; UserError if one is damaged or they do not belong together."""
-    run.config = read_json(run.folder / "config.json")
+    run.config = runs.read_config(run.folder)
     if run.checkpoint.exists() or checkpoint.previous(run.checkpoint).exists():
         run.saved = checkpoint.load(run.checkpoint, kind)
         if "clock" not in run.saved:

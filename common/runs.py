@@ -193,6 +193,17 @@ def _make_new_folder(folder: Path) -> Path:
         return candidate
 
 
+def read_config(source: Path, required: bool = True) -> dict:
+    """config.json of a run's folder, or beside a checkpoint. If it is missing: UserError, or {} if not `required`."""
+    path = (source.parent if source.is_file() else source) / "config.json"
+    if not required and not path.exists():
+        return {}
+    config = read_json(path)
+    if not isinstance(config.get("arguments"), dict):
+        raise UserError(f"{path}: is damaged (it lacks the run's settings)")
+    return config
+
+
 def read_metrics(folder: Path) -> list[dict]:
     """The rows of a run's metrics.jsonl."""
     path = Path(folder) / "metrics.jsonl"

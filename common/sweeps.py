@@ -16,8 +16,7 @@ import torch
 
 from common.cli import UserError
 from common.console import progress_bar
-from common.files import read_json
-from common.runs import ROOT
+from common.runs import ROOT, read_config
 
 T_975 = {3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}  # by number of runs
 
@@ -57,7 +56,7 @@ def run_all(out_dir: Path, runs: list[PlannedRun], jobs: int, alike: dict) -> No
     except OSError as error:
         raise UserError(f"--out_dir {out_dir}: cannot be written to ({error.strerror})") from None
     for path in folder.glob("*/config.json"):
-        arguments = arguments_of(path)
+        arguments = read_config(path.parent)["arguments"]
         for name in alike.keys() & arguments.keys():
             if arguments[name] != alike[name]:
                 raise UserError(f"--{name} {alike[name]}: {path.parent} had {arguments[name]}; name another --out_dir")
@@ -97,19 +96,11 @@ def run_all(out_dir: Path, runs: list[PlannedRun], jobs: int, alike: dict) -> No
             signal.signal(signal.SIGTERM, before)
 
 
-def arguments_of(config: Path) -> dict:
-    """The settings in a run's config.json; UserError if it is damaged."""
-    try:
-        return dict(read_json(config)["arguments"])
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{config}: is damaged (it lacks the run's settings)") from None
-
-
 def finished_runs(out_dir: Path, names: list[str]) -> list[FinishedRun]:
     """The finished runs under OUT_DIR/runs with these names, in the order of `names`, then of lengths and seeds."""
     found = []
     for path in (out_dir / "runs").glob("*/result.json"):
-        name, arguments = path.parent.name.split("-")[0], arguments_of(path.with_name("config.json"))
+        name, arguments = path.parent.name.split("-")[0], read_config(path.parent)["arguments"]
         if name in names:
             found.append(FinishedRun(name, arguments["seed"], path.parent, arguments))
     return sorted(found, key=lambda run: (names.index(run.name), run.arguments.get("input_length", 0), run.seed))

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import cli
 from common.console import print_line
-from common.files import read_json
+from common.runs import read_config
 from part1.memory import LENGTHS, accuracy_at_lengths, training_digits
 from part1.networks import find_network, load_network
 from part1.palindromes import MAX_INPUT_LENGTH, MIN_HELD_OUT_LENGTH
@@ -28,10 +28,9 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
     """Test one run's network and print the table. Returns it: length → accuracy."""
     source = find_network(args.run)
     network = load_network(source).to(args.device)
-    path = (source if source.is_dir() else source.parent) / "config.json"
-    config = read_json(path) if path.exists() else {}
+    config = read_config(source, required=False)
     if not config:
-        print_line(f"{path} is missing: the palindromes that this network was trained on cannot be left out")
+        print_line(f"{source}: its config.json is missing: the palindromes it was trained on cannot be left out")
     trained_on = training_digits(config["arguments"]) if config.get("script") == "part1/train.py" else None
     return accuracy_at_lengths(network, network.encoding, args.lengths, args.seed, trained_on)
 

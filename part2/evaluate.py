@@ -25,8 +25,7 @@ import torch
 
 from common import cli, seeds
 from common.figures import bare_axes, new_figure, save_figure, tile
-from common.runs import Run
-from common.sweeps import arguments_of
+from common.runs import Run, read_config
 from part2.generators import find_generator
 from part2.images import load_images
 from part2.judge import (
@@ -77,9 +76,8 @@ def find_images(args: argparse.Namespace) -> tuple[Path, Callable[[int], torch.T
         images = images[torch.randperm(len(images), generator=seeds.generator(args.seed, "order"))]
         return args.images, lambda n: images[:n]
     source = find_generator(args.run)
-    config = (source if source.is_dir() else source.parent) / "config.json"
-    settings = arguments_of(config) if args.split == "validation" and config.exists() else {}
-    if settings.get("data_size", 0) > 60_000 - VALIDATION:
+    config = read_config(source, required=False) if args.split == "validation" else {}
+    if config and config["arguments"].get("data_size", 0) > 60_000 - VALIDATION:
         raise cli.UserError(f"--split validation: {source} was trained on some of those images; use --split test")
     generator = load_generator(source).to(args.device)
     rejection = load_rejection(source, generator, args.reject, args.reject_share)

@@ -263,8 +263,10 @@ def test_what_is_no_run_of_this_script_is_refused(unfinished, tmp_path):
         expected = f"is a run of {other.module.SCRIPT}, not of {script.module.SCRIPT}"
         assert expected in refused(script, unfinished[other])
     (tmp_path / "a text").write_text("text")
-    for folder in (tmp_path, tmp_path / "nowhere", tmp_path / "a text", unfinished[PART1] / "checkpoint.pt"):
+    for folder in (tmp_path, tmp_path / "nowhere"):
         assert "config.json: cannot be read" in refused(PART1, folder)
+    for file in (tmp_path / "a text", unfinished[PART1] / "checkpoint.pt"):
+        assert "is a file; name the run's folder" in refused(PART1, file)
     for data in (b"", b"[]", b"\xff\xfe", b'{"script": "part1/train.py"}'):
         (tmp_path / "config.json").write_bytes(data)
         assert f"{tmp_path / 'config.json'}: is damaged" in refused(PART1, tmp_path)
