@@ -35,7 +35,7 @@ from common.figures import STYLES, bare_axes, log_ticks, new_figure, plain_axes,
 from common.files import write_csv, write_whole
 from common.runs import OUTPUTS, read_metrics
 from common.sweeps import FinishedRun, PlannedRun, finished_runs, interval, markdown_table, run_all
-from part2.judge import SAMPLES, SPLITS, VALIDATION, Judge, in_floors, real_baseline, sample
+from part2.judge import SAMPLES, SPLITS, WITHOUT_VALIDATION, Judge, in_floors, real_baseline, sample
 from part2.networks import load_generator
 from part2.recipes import PRECISIONS, RECIPES
 
@@ -232,16 +232,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add(
         "--data_size",
         type=cli.int_between(64, 60_000),
-        default=60_000 - VALIDATION,
+        default=WITHOUT_VALIDATION,
         help="training images, the first ones",
     )
     add("--precision", choices=PRECISIONS, default="float32", help="of the networks' matrix products")
     add("--jobs", type=cli.int_between(1, 1024), default=1, help="number of runs at the same time")
     add("--out_dir", type=Path, default=OUTPUTS / "part2" / "compare", help="the folder of the runs and results")
     args = parser.parse_args(argv)
-    if args.eval_split == "validation" and args.data_size > 60_000 - VALIDATION:
-        most = 60_000 - VALIDATION
-        parser.error(f"argument --data_size: {most} is the most with --eval_split validation; or --eval_split test")
+    if args.eval_split == "validation" and args.data_size > WITHOUT_VALIDATION:
+        parser.error(
+            f"argument --data_size: {WITHOUT_VALIDATION} is the most with --eval_split validation; or --eval_split test"
+        )
     if args.eval_interval > args.n_epochs:
         parser.error(f"argument --eval_interval: {args.eval_interval} is more than --n_epochs {args.n_epochs}")
     return args

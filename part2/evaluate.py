@@ -32,7 +32,7 @@ from part2.judge import (
     BIRTHDAY_SAMPLES,
     SAMPLES,
     SPLITS,
-    VALIDATION,
+    WITHOUT_VALIDATION,
     BirthdayTest,
     Judge,
     drawn_real,
@@ -77,7 +77,7 @@ def find_images(args: argparse.Namespace) -> tuple[Path, Callable[[int], torch.T
         return args.images, lambda n: images[:n]
     source = find_generator(args.run)
     config = read_config(source, required=False) if args.split == "validation" else {}
-    if config and config["arguments"].get("data_size", 0) > 60_000 - VALIDATION:
+    if config and config["arguments"].get("data_size", 0) > WITHOUT_VALIDATION:
         raise cli.UserError(f"--split validation: {source} was trained on some of those images; use --split test")
     generator = load_generator(source).to(args.device)
     rejection = load_rejection(source, generator, args.reject, args.reject_share)

@@ -21,6 +21,7 @@ SAMPLES = 10_000
 BIRTHDAY_SAMPLES = 20_000  # of the birthday test: pairs that are alike are rare
 SPLITS = ("test", "validation")
 VALIDATION = 10_000  # training images, the last ones
+WITHOUT_VALIDATION = 60_000 - VALIDATION  # training images that are left
 # SHA-256 of the networks that look at the images; with others, figures would be others too.
 EXTRACTORS = {
     "classifier": "09e3d8979869b2c85cfcd4bbfe9168eb5b648e36710e61125612afc0a6b3697b",

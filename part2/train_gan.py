@@ -29,7 +29,7 @@ from common.means import RunningMeans
 from common.resume import open_run, parse_or_resume
 from common.runs import Run, read_metrics
 from common.saving import Saver
-from part2.judge import SAMPLES, SPLITS, VALIDATION, Judge, in_floors, measure_floor, sample
+from part2.judge import SAMPLES, SPLITS, WITHOUT_VALIDATION, Judge, in_floors, measure_floor, sample
 from part2.mnist import load_mnist
 from part2.networks import KIND, Discriminator, Generator
 from part2.recipes import PRECISIONS, RECIPES, Game, train_step
@@ -200,9 +200,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args.learning_rate = args.learning_rate or RECIPES[args.recipe].learning_rate
     if args.batch_size * args.processes > args.data_size:
         parser.error(f"argument --batch_size: {args.batch_size} is more than a process's share of the training images")
-    if args.eval_interval and args.eval_split == "validation" and args.data_size > 60_000 - VALIDATION:
-        part = f"--data_size {60_000 - VALIDATION}"
-        parser.error(f"--eval_split validation: those images must not be trained on: {part}, or --eval_split test")
+    if args.eval_interval and args.eval_split == "validation" and args.data_size > WITHOUT_VALIDATION:
+        way_out = f"--data_size {WITHOUT_VALIDATION}, or --eval_split test"
+        parser.error(f"--eval_split validation: those images must not be trained on: {way_out}")
     return args
 
 
