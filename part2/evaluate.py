@@ -3,6 +3,7 @@
     python part2/evaluate.py --run outputs/part2/MY-RUN
     python part2/evaluate.py --run outputs/part2/MY-RUN --reject jacobian        with fewer between two digits
     python part2/evaluate.py --images my_digits.npy                              digits from any other program
+    python part2/evaluate.py --classifier outputs/part2/MY-CLASSIFIER            by another judge (train_judges.py)
 
 Without --run, it takes the newest finished run of train_gan.py under outputs/, else the pretrained generator. Beside
 every figure stands the same figure of as many real training images. First comes distance ÷ floor: the Fréchet distance,
@@ -30,6 +31,7 @@ from part2.generators import find_generator
 from part2.images import load_images
 from part2.judge import (
     BIRTHDAY_SAMPLES,
+    EXTRACTORS,
     SAMPLES,
     SPLITS,
     WITHOUT_VALIDATION,
@@ -87,7 +89,7 @@ def find_images(args: argparse.Namespace) -> tuple[Path, Callable[[int], torch.T
 def evaluate(args: argparse.Namespace) -> Path:
     """Measure one generator, or the images of a file or a folder; returns the run's folder."""
     source, draw = find_images(args)
-    judge = Judge(args.split, args.device)
+    judge = Judge(args.split, args.device, args.classifier, args.autoencoder)
     run = Run.create(args, "part2/evaluate.py", f"part2/evaluate-seed{args.seed}")
     images, many = draw(SAMPLES), draw(BIRTHDAY_SAMPLES)
     training = judge.training.to(args.device)
@@ -133,6 +135,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         add(flag, **settings)
     add("--images", type=Path, help=IMAGES)
     add("--split", choices=SPLITS, default="test", help="real images to compare with; validation: to choose settings")
+    for name in EXTRACTORS:
+        add(f"--{name}", type=Path, help=f"a run of train_judges.py {name}, to judge instead of the project's own")
     cli.add_shared_flags(parser)
     args = parser.parse_args(argv)
     if args.images and (args.run or args.reject or args.reject_share):

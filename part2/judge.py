@@ -3,6 +3,7 @@
 import hashlib
 import math
 from functools import cached_property
+from pathlib import Path
 from statistics import mean
 
 import torch
@@ -22,7 +23,7 @@ BIRTHDAY_SAMPLES = 20_000  # of the birthday test: pairs that are alike are rare
 SPLITS = ("test", "validation")
 VALIDATION = 10_000  # training images, the last ones
 WITHOUT_VALIDATION = 60_000 - VALIDATION  # training images that are left
-# SHA-256 of the networks that look at the images; with others, figures would be others too.
+# SHA-256 of the project's own networks that look at the images; with others, figures would be others too.
 EXTRACTORS = {
     "classifier": "09e3d8979869b2c85cfcd4bbfe9168eb5b648e36710e61125612afc0a6b3697b",
     "autoencoder": "e9a7890547e4370051e2179afe9f1fc67029716b437241ea5ce6782cc63040ce",
@@ -37,6 +38,16 @@ def real_images(split: str) -> tuple[torch.Tensor, torch.Tensor]:
     return load_mnist("test").images, training
 
 
+def own(name: str) -> Path:
+    """The project's own classifier or autoencoder; UserError if another network is in its place."""
+    path = PRETRAINED / name / checkpoint.NAME
+    if hashlib.sha256(path.read_bytes()).hexdigest() != EXTRACTORS[name]:
+        raise UserError(
+            f"{path}: differs from the network behind all published figures; restore it: git checkout -- {path}"
+        )
+    return path
+
+
 class Judge:
     """Compares images with the 10,000 real ones of a split. Calls: images (n, 1, 28, 28) → figures by name.
 
@@ -45,17 +56,16 @@ class Judge:
     smudged             share that the classifier does not read with a confidence of 95 % or more
     share_0 … _9        share that it reads as that digit
     smudged_0 … _9      of those, the share that is smudged; 0 where there are none
+
+    `classifier` and `autoencoder` are checkpoints or runs of train_judges.py; if not given, the project's own.
     """
 
-    def __init__(self, split: str, device: torch.device):
-        for name, sha256 in EXTRACTORS.items():
-            path = PRETRAINED / name / checkpoint.NAME
-            if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-                raise UserError(
-                    f"{path}: differs from the network behind all published figures; restore it: git checkout -- {path}"
-                )
-        self.classifier = load_classifier().to(device)
-        self.extractors = {"": self.classifier.features, "_autoencoder": load_autoencoder().to(device).features}
+    def __init__(
+        self, split: str, device: torch.device, classifier: Path | None = None, autoencoder: Path | None = None
+    ):
+        self.classifier = load_classifier(classifier or own("classifier")).to(device)
+        autoencoder = load_autoencoder(autoencoder or own("autoencoder")).to(device)
+        self.extractors = {"": self.classifier.features, "_autoencoder": autoencoder.features}
         self.device = device
         self.real, self.training = real_images(split)
 
@@ -162,8 +172,10 @@ class BirthdayTest:
             self.by_digit(judge.real),
             self.by_digit(judge.training[drawn_real(judge, 0, BIRTHDAY_SAMPLES)]),
         )
-        to_training = [nearest(*pair)[0] for pair in zip(real, training, strict=True)]
-        self.within = [distance.quantile(0.01).item() for distance in to_training]  # of each digit
+        self.within = [  # of each digit; an untrained classifier may read a digit nowhere
+            nearest(*pair)[0].quantile(0.01).item() if min(map(len, pair)) else 0.0
+            for pair in zip(real, training, strict=True)
+        ]
 
     def by_digit(self, images: torch.Tensor) -> list[torch.Tensor]:
         """The images that are read as a 0, as a 1, …"""
@@ -172,6 +184,7 @@ class BirthdayTest:
         return [images[read == digit] for digit in range(10)]
 
     def __call__(self, images: torch.Tensor) -> dict[str, float | None]:
-        alike = sum(map(pairs_within, self.by_digit(images), self.within))
+        of_digits = zip(self.by_digit(images), self.within, strict=True)
+        alike = sum(pairs_within(of_one, within) for of_one, within in of_digits if within)
         distinct = math.comb(len(images), 2) / alike if alike else None
         return {"pairs": alike, "distinct": distinct, "party": distinct and math.sqrt(2 * math.log(2) * distinct)}

@@ -2,10 +2,12 @@
 
     python part2/train_judges.py classifier
     python part2/train_judges.py autoencoder
+    python part2/train_judges.py classifier --n_epochs 0      one that has seen no image at all
 
 The project comes with both: `load_classifier()` and `load_autoencoder()` return outputs/pretrained/classifier and
-outputs/pretrained/autoencoder. This script trains on MNIST's training images; the test images are used once, at the
-end. It writes a folder outputs/part2/NAME-seedN-TIME with metrics.jsonl, checkpoint.pt and result.json.
+outputs/pretrained/autoencoder. Others can judge instead: part2/evaluate.py --classifier RUN --autoencoder RUN. This
+script trains on MNIST's training images; the test images are used once, at the end. It writes a folder
+outputs/part2/NAME-seedN-TIME with metrics.jsonl, checkpoint.pt and result.json.
 """
 
 import argparse
@@ -81,7 +83,7 @@ def train(args: argparse.Namespace) -> Path:
     network = task.network().to(args.device)
     optimizer = torch.optim.Adam(network.parameters(), lr=args.learning_rate)
     batches = args.n_epochs * -(-len(training.images) // args.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, total_steps=batches)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, total_steps=max(1, batches))
 
     run = Run.create(args, "part2/train_judges.py", f"part2/{args.judge}-seed{args.seed}")
     means = RunningMeans(*task.logged, device=args.device)
@@ -114,12 +116,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("judge", choices=TASKS, help="which one to train")
-    add("--n_epochs", type=cli.int_between(1), help="passes over the training images; if not given, 5 or 10")
+    add("--n_epochs", type=cli.int_between(0), help="passes over the training images; if not given, 5 or 10")
     add("--batch_size", type=cli.int_between(1, 60_000), default=128, help="images in a batch")
     add("--learning_rate", type=cli.float_between(0), help="Adam's highest learning rate; if not given, 3e-3 or 2e-3")
     cli.add_shared_flags(parser)
     args = parser.parse_args(argv)
-    args.n_epochs = args.n_epochs or TASKS[args.judge].n_epochs
+    args.n_epochs = TASKS[args.judge].n_epochs if args.n_epochs is None else args.n_epochs
     args.learning_rate = args.learning_rate or TASKS[args.judge].learning_rate
     return args
 

@@ -8,6 +8,7 @@ import torch
 
 import part2.evaluate
 import part2.train_gan
+import part2.train_judges
 from common import seeds
 from common.figures import tile
 from common.files import read_json, write_json
@@ -72,6 +73,17 @@ def test_images_of_any_program_are_judged_beside_as_many_real_ones(few, tmp_path
     assert result["real"] == real_baseline(judge, 200) and result["memorised"]["too_near"] == 1
 
 
+def test_another_judge_is_asked_for_by_flags(few, tmp_path):
+    others = {name: tmp_path / name for name in ("classifier", "autoencoder")}
+    for name, folder in others.items():
+        part2.train_judges.train(part2.train_judges.parse_args([name, "--n_epochs", "0", "--out_dir", str(folder)]))
+    flags = [word for name, path in others.items() for word in (f"--{name}", path)]
+    found = read_json(start(tmp_path / "run", "--run", PRETRAINED / "generator", *flags) / "result.json")
+    figures = Judge("test", CPU, **others)(sample(load_generator(PRETRAINED / "generator"), 0, 200))
+    assert {name: found["generated"][name] for name in figures} == figures
+    assert found["birthday"]["pairs"] >= 0  # though the classifier reads some digits nowhere
+
+
 def test_rejection_is_asked_for_by_flags(few, tmp_path):
     pretrained = PRETRAINED / "generator"
     flags = ["--run", pretrained, "--reject", "jacobian", "--reject_share", 0.4]
@@ -82,6 +94,7 @@ def test_rejection_is_asked_for_by_flags(few, tmp_path):
 
 def test_a_mistake_is_one_line_and_nothing_is_written(mistake, few, monkeypatch):
     assert "--run nowhere: there is no such run" in mistake(part2.evaluate, "--run", "nowhere")
+    assert "nowhere: there is no such checkpoint" in mistake(part2.evaluate, "--classifier", "nowhere")
     assert "--images nowhere: there is no such" in mistake(part2.evaluate, "--images", "nowhere")
     assert "--images: cannot be given with --run" in mistake(part2.evaluate, "--images", "x", "--run", "y")
     pretrained = str(PRETRAINED / "generator")  # by all training images

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 import part2.judge
-from common import seeds
+from common import checkpoint, seeds
 from common.cli import UserError
-from part2.autoencoder import load_autoencoder
-from part2.classifier import load_classifier
+from part2 import autoencoder, classifier
+from part2.autoencoder import Autoencoder, load_autoencoder
+from part2.classifier import Classifier, load_classifier
 from part2.judge import (
     BirthdayTest,
     Judge,
@@ -38,14 +39,14 @@ def test_validation_images_are_the_last_training_images_and_none_that_may_be_lea
 
 def test_the_judge_says_what_the_measures_say_of_both_networks_features(few, mnist):
     real, images = few["test"].images, mnist["train"].images[1000:1150]
-    classifier, figures = load_classifier(), Judge("test", CPU)(images)
+    reader, figures = load_classifier(), Judge("test", CPU)(images)
     expected = {}
     with torch.no_grad():
-        for suffix, extract in {"": classifier.features, "_autoencoder": load_autoencoder().features}.items():
+        for suffix, extract in {"": reader.features, "_autoencoder": load_autoencoder().features}.items():
             r, f = extract(real), extract(images)
             found = {"frechet": frechet(r, f), **neighbourhood(r, f)}
             expected |= {name + suffix: value for name, value in found.items()}
-    probability = classifier.read(images)
+    probability = reader.read(images)
     smudged = (probability.amax(1) < 0.95).tolist()
     expected |= {"score": score(probability), "smudged": sum(smudged) / 150}
     read = probability.argmax(1).tolist()
@@ -66,6 +67,20 @@ def test_other_networks_than_those_behind_the_published_figures_are_refused(name
     monkeypatch.setitem(part2.judge.EXTRACTORS, name, "0" * 64)
     with pytest.raises(UserError, match=rf"{name}/checkpoint\.pt: differs from the network .* git checkout"):
         Judge("test", CPU)
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("classifier", ""), ("autoencoder", "_autoencoder")])
+def test_another_network_judges_if_it_is_named_and_the_other_one_stays(name, suffix, few, tmp_path, mnist):
+    other = {"classifier": Classifier, "autoencoder": Autoencoder}[name]().eval()
+    kind = {"classifier": classifier, "autoencoder": autoencoder}[name].KIND
+    checkpoint.save(tmp_path / checkpoint.NAME, kind, {"network": other.state_dict()})
+    images, judged = mnist["train"].images[1000:1150], Judge("test", CPU, **{name: tmp_path})
+    found, before = judged(images), Judge("test", CPU)(images)
+    with torch.no_grad():
+        expected = frechet(other.features(few["test"].images), other.features(images))
+    assert found[f"frechet{suffix}"] == pytest.approx(expected) != pytest.approx(before[f"frechet{suffix}"])
+    kept = {"classifier": "frechet_autoencoder", "autoencoder": "frechet"}[name]
+    assert found[kept] == before[kept] and (found["score"] == before["score"]) == (name == "autoencoder")
 
 
 def test_samples_come_from_a_noise_stream_of_their_own():

@@ -84,6 +84,14 @@ def test_settings_reach_the_loop_and_test_images_do_not(judge, parts, tmp_path, 
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
 
+@both
+def test_no_epoch_leaves_the_initial_weights(judge, parts, tmp_path):
+    torch.manual_seed(4)
+    untrained = TASKS[judge].network().state_dict()
+    found = LOAD[judge](start(judge, tmp_path / "run", "--n_epochs", 0, "--seed", 4)).state_dict()
+    assert all(map(torch.equal, found.values(), untrained.values()))
+
+
 def test_defaults_are_those_of_the_judge():
     args = [parse_args([judge]) for judge in LOAD]
     assert [(a.n_epochs, a.learning_rate, a.batch_size) for a in args] == [(5, 3e-3, 128), (10, 2e-3, 128)]
