@@ -149,8 +149,24 @@ def judge() -> None:
     run_and_show("part2/judge", "part2/show_judge.py")
 
 
+def judges() -> None:
+    """Part 2: what other judges say of the pretrained generator: three pairs trained anew, three untrained."""
+    for name, flags in {"retrained": [], "untrained": ["--n_epochs", "0"]}.items():
+        for seed in "123":
+            folder = OUTPUTS / "part2" / "judges" / f"{name}-seed{seed}"
+            shutil.rmtree(folder, ignore_errors=True)
+            of = {judge: folder / judge for judge in ("classifier", "autoencoder")}
+            for judge, run in of.items():
+                call("part2/train_judges.py", judge, *flags, "--seed", seed, "--out_dir", run)
+            named = [word for judge, run in of.items() for word in (f"--{judge}", run)]
+            run = folder / "evaluate"
+            call("part2/evaluate.py", "--run", GENERATORS["improved"], *named, "--out_dir", run)
+            show(SHOWN / "part2" / "judges" / folder.name, (run / "config.json", run / "result.json"))
+
+
 STEPS = {
-    step.__name__: step for step in (sweep, curricula, gates, benchmark, compare, board, pretrained, generators, judge)
+    step.__name__: step
+    for step in (sweep, curricula, gates, benchmark, compare, board, pretrained, generators, judge, judges)
 }
 
 
