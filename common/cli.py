@@ -117,8 +117,8 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
 def call(main: Callable[[], None]) -> None:
     """Call a script's `main`. An error of the user or of the machine becomes one line and an exit status.
 
-    The status is 2 for bad input (UserError), 1 for a full disk or not enough memory, and 130 for Ctrl-C. It is 1,
-    without a line, if the reader of the output has closed it, as `| head` does.
+    The status is 2 for bad input (UserError), 1 for a full disk, not enough memory or a torchvision that does not fit
+    torch, and 130 for Ctrl-C. It is 1, without a line, if the reader of the output has closed it, as `| head` does.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a notebook's stream cannot; there may be none
@@ -133,9 +133,13 @@ def call(main: Callable[[], None]) -> None:
     except OSError as error:
         message, status = f"{error.filename or 'a file'}: {error.strerror or error}", 1
     except (MemoryError, RuntimeError) as error:  # PyTorch and NumPy have several errors for it
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+        if "operator torchvision::" in str(error):
+            message = "torchvision was not built for this torch; install both anew in one command, as README.md says"
+        elif isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            message = "not enough memory; choose less data or smaller sizes"
+        else:
             raise
-        message, status = "not enough memory; choose less data or smaller sizes", 1
+        status = 1
     except KeyboardInterrupt:
         message, status = None, 130
     except SystemExit as exit_:

@@ -22,7 +22,6 @@ import torch
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
 
 from common import cli
 from common.files import write_csv
@@ -54,6 +53,8 @@ def with_torch_layers(network: nn.Module) -> nn.Module:
 
 def loaded(batch_size: int, device: torch.device) -> Iterator[torch.Tensor]:
     """Batches as in the assignment: a DataLoader transforms each PIL image."""
+    from torchvision import transforms  # here, as it may not fit torch: cli.call says so
+
     to_tensor = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
     images, labels = load_mnist("train")
     pixels = images.add(1).mul(127.5).round().byte().squeeze(1).numpy()

@@ -26,7 +26,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 import torch.nn.functional as F
-from torchvision.transforms.functional import gaussian_blur
 
 from common import cli, seeds
 from common.figures import STYLES, bare_axes, new_figure, plain_axes, save_figure, tile
@@ -54,6 +53,8 @@ def blur(digits: Digits, strength: float, generator: torch.Generator) -> torch.T
 
     strength    σ in pixels
     """
+    from torchvision.transforms.functional import gaussian_blur  # here, as it may not fit torch: cli.call says so
+
     return gaussian_blur(digits.images, 2 * math.ceil(3 * strength) + 1, strength) if strength else digits.images
 
 
