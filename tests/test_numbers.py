@@ -129,7 +129,8 @@ def values_of(path: Path) -> list[float]:
             {n.label for n in sweep.NETWORKS.values()},
         )
         means = [row for row in recorded_rows(header) if path.name.startswith("sweep") and row[0] in labels]
-        kept = [row[key] for row in record(str(path)) for key in row if not LEFT_COLUMNS.match(key)]
+        left = LEFT_COLUMNS.match if path.parent.name != "trials" else lambda key: False
+        kept = [row[key] for row in record(str(path)) for key in row if not left(key)]
         text = " ".join([*kept, str(means)])
     run = json.loads(text) if path.suffix == ".json" else {}
     if "accuracy_at" in run:
