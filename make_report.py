@@ -3,9 +3,9 @@
     python make_report.py                 all steps, in order; days on two cores
     python make_report.py sweep gates     these steps only
 
-Only the trials and the earlier versions in NOTES.md, and the two judges (part2/train_judges.py), are not made again.
-Finished runs are not repeated and unfinished ones are resumed, so if it is stopped, start it again. The files that come
-with the project are replaced one by one, each when the new file is there.
+Only the trials and the earlier versions in NOTES.md, and the project's own two judges (part2/train_judges.py), are not
+made again. Finished runs of sweeps and comparisons are not repeated and unfinished ones are resumed, so if it is
+stopped, start it again. The files that come with the project are replaced one by one, each when the new file is there.
 """
 
 import argparse
@@ -153,15 +153,11 @@ def judges() -> None:
     """Part 2: what other judges say of the pretrained generator: three pairs trained anew, three untrained."""
     for name, flags in {"retrained": [], "untrained": ["--n_epochs", "0"]}.items():
         for seed in "123":
-            folder = OUTPUTS / "part2" / "judges" / f"{name}-seed{seed}"
-            shutil.rmtree(folder, ignore_errors=True)
-            of = {judge: folder / judge for judge in ("classifier", "autoencoder")}
-            for judge, run in of.items():
-                call("part2/train_judges.py", judge, *flags, "--seed", seed, "--out_dir", run)
-            named = [word for judge, run in of.items() for word in (f"--{judge}", run)]
-            run = folder / "evaluate"
-            call("part2/evaluate.py", "--run", GENERATORS["improved"], *named, "--out_dir", run)
-            show(SHOWN / "part2" / "judges" / folder.name, (run / "config.json", run / "result.json"))
+            pair, named = f"part2/judges/{name}-seed{seed}", []
+            for judge in ("classifier", "autoencoder"):
+                run_and_show(f"{pair}/{judge}", "part2/train_judges.py", judge, *flags, "--seed", seed)
+                named += [f"--{judge}", OUTPUTS / pair / judge]
+            run_and_show(f"{pair}/evaluate", "part2/evaluate.py", "--run", GENERATORS["improved"], *named)
 
 
 STEPS = {

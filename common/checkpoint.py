@@ -63,6 +63,7 @@ def _load(path: Path, kind: str) -> dict:
         raise UserError(f"{path}: is damaged (CRC-32 of {damaged})")
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise UserError(f"{path}: is not a checkpoint of this version of the project")
-    if content.get("kind") != kind:
-        raise UserError(f"{path}: holds a {content.get('kind')}, not a {kind}")
+    if (found := content.get("kind")) != kind:
+        found, wanted = (f"an {name}" if str(name)[0] in "aeiou" else f"a {name}" for name in (found, kind))
+        raise UserError(f"{path}: holds {found}, not {wanted}")
     return content

@@ -132,9 +132,9 @@ def call(main: Callable[[], None]) -> None:
         message, status = None, 1
     except OSError as error:
         message, status = f"{error.filename or 'a file'}: {error.strerror or error}", 1
-    except (MemoryError, RuntimeError) as error:  # PyTorch and NumPy have several errors for it
+    except (MemoryError, RuntimeError) as error:  # PyTorch and NumPy have several for too little memory
         if "operator torchvision::" in str(error):
-            message = "torchvision was not built for this torch; install both anew in one command, as README.md says"
+            message = "torchvision was not built for this torch; uninstall both, then install both as README.md says"
         elif isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             message = "not enough memory; choose less data or smaller sizes"
         else:

@@ -125,11 +125,13 @@ def draw_band(axes: Axes, curves: Sequence[Sequence[float]], color: str) -> tupl
 
 def tile(images: torch.Tensor, columns: int, gap: int = 2) -> np.ndarray:
     """Images (n, 1, height, width) in [−1, 1] as one grey picture: `columns` in a row, `gap` light pixels between."""
-    from torchvision.utils import make_grid  # importing it takes a second, and Part 1 does not need it
-
-    grey = images.detach().cpu().float().add(1).mul(127.5).round().clamp(0, 255).byte()
-    sheet = make_grid(grey, nrow=columns, padding=gap, pad_value=160)[0]
-    return (sheet[gap:-gap, gap:-gap] if len(images) > 1 and gap else sheet).numpy()
+    grey = images.detach().cpu().float().add(1).mul(127.5).round().clamp(0, 255).byte().squeeze(1).numpy()
+    columns = min(columns, len(grey))
+    tiles = np.pad(grey, ((0, -len(grey) % columns), (0, 0), (0, 0)), constant_values=160)
+    tiles = np.pad(tiles, ((0, 0), (0, gap), (0, gap)), constant_values=160)
+    rows = [np.concatenate(row, axis=1) for row in tiles.reshape(-1, columns, *tiles.shape[1:])]
+    sheet = np.concatenate(rows)
+    return sheet[: len(sheet) - gap, : sheet.shape[1] - gap]
 
 
 def _enlarge(sheet: np.ndarray, scale: int) -> Image.Image:

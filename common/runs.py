@@ -194,11 +194,13 @@ def _make_new_folder(folder: Path) -> Path:
 
 
 def read_config(source: Path, required: bool = True) -> dict:
-    """config.json of a run's folder, or beside a checkpoint. If it is missing: UserError, or {} if not `required`."""
+    """config.json of a run's folder, or beside a checkpoint. If there is none: UserError, or {} if not `required`."""
     path = (source.parent if source.is_file() else source) / "config.json"
     if not required and not path.exists():
         return {}
     config = read_json(path)
+    if not required and "script" not in config:
+        return {}  # another program's
     if not isinstance(config.get("arguments"), dict):
         raise UserError(f"{path}: is damaged (it lacks the run's settings)")
     return config
@@ -249,11 +251,17 @@ def find_run(named: Path | None, scripts: list[str], pretrained: Path) -> Path:
     return path
 
 
+def path_as_text(path: Path) -> str:
+    """A path for a record: relative to the project's root if it lies there, else as it is."""
+    absolute = Path(os.path.abspath(path))
+    return absolute.relative_to(ROOT).as_posix() if absolute.is_relative_to(ROOT) else str(path)
+
+
 def plain(args: argparse.Namespace) -> dict:
     """The arguments in a form for JSON: devices and paths as text, paths in the project relative to its root."""
     settings = {name: value for name, value in vars(args).items() if name != "resume"}
     for name, value in settings.items():
-        if isinstance(value, Path) and value.absolute().is_relative_to(ROOT):
-            settings[name] = value.absolute().relative_to(ROOT).as_posix()
+        if isinstance(value, Path):
+            settings[name] = path_as_text(value)
     known = (str, int, float, bool, list, type(None))
     return {name: value if isinstance(value, known) else str(value) for name, value in settings.items()}

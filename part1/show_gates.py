@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from common import cli, seeds
 from common.cli import UserError
 from common.figures import STYLES, integer_ticks, label_ends, new_figure, plain_axes, save_figure
-from common.runs import Run
+from common.runs import Run, path_as_text
 from part1.lstm import LSTM
 from part1.networks import by_hand, find_network, load_network
 from part1.palindromes import MARKED, MAX_TRAINED_LENGTH, NUM_CLASSES, draw_palindromes
@@ -86,7 +86,7 @@ def show_gates(args: argparse.Namespace) -> Path:
     draw_picture(digits[0], traces, names, steps, readings, surely.numpy(), hangs_on, run.folder)
     run.finish(
         {
-            "network": str(source),
+            "network": path_as_text(source),
             "digits": digits[0].tolist(),
             "answer": answers[-1].argmax().item(),
             "units": units.tolist(),

@@ -26,7 +26,7 @@ import torch
 
 from common import cli, seeds
 from common.figures import bare_axes, new_figure, save_figure, tile
-from common.runs import Run, read_config
+from common.runs import Run, path_as_text, read_config
 from part2.generators import find_generator
 from part2.images import load_images
 from part2.judge import (
@@ -94,6 +94,8 @@ def evaluate(args: argparse.Namespace) -> Path:
     images, many = draw(SAMPLES), draw(BIRTHDAY_SAMPLES)
     training = judge.training.to(args.device)
     print(f"{len(images):,} images beside MNIST's {len(judge.real):,} {args.split} images")
+    for other in filter(None, (args.classifier, args.autoencoder)):
+        print(f"judged by {other}")
     figures, of_real = judge(images), real_baseline(judge, len(images))
     floors, birthday = in_floors(figures, of_real), BirthdayTest(judge)
     alike, alike_real = birthday(many), birthday(judge.training[drawn_real(judge, args.seed, len(many))])
@@ -112,7 +114,7 @@ def evaluate(args: argparse.Namespace) -> Path:
     for name in ("share", "smudged"):
         print(f"{f'{name} (%)':24}" + "".join(f"{100 * figures[f'{name}_{digit}']:6.1f}" for digit in range(10)))
     draw_neighbours(images[:SHOWN], training, run.folder / "neighbours.png")
-    result = {"source": str(source), "generated": floors | figures, "real": of_real, "memorised": near}
+    result = {"source": path_as_text(source), "generated": floors | figures, "real": of_real, "memorised": near}
     run.finish(result | {"birthday": alike, "birthday_real": alike_real})
     print(f"picture: {run.folder / 'neighbours.png'}")
     return run.folder
@@ -136,7 +138,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--images", type=Path, help=IMAGES)
     add("--split", choices=SPLITS, default="test", help="real images to compare with; validation: to choose settings")
     for name in EXTRACTORS:
-        add(f"--{name}", type=Path, help=f"a run of train_judges.py {name}, to judge instead of the project's own")
+        add(f"--{name}", type=Path, help=f"judges instead of the project's own: a run of train_judges.py {name}")
     cli.add_shared_flags(parser)
     args = parser.parse_args(argv)
     if args.images and (args.run or args.reject or args.reject_share):

@@ -30,7 +30,7 @@ from torch import nn
 
 from common import cli
 from common.pages import build, encode, finish
-from common.runs import Run
+from common.runs import Run, path_as_text
 from part2.classifier import Classifier, load_classifier
 from part2.generators import find_generator
 from part2.networks import Generator, load_generator
@@ -88,7 +88,9 @@ def explore(args: argparse.Namespace) -> Path:
     run = Run.create(args, "part2/explore.py", f"part2/explore-seed{args.seed}")
     if missing := set(range(10)) - set(digits):
         print(f"it draws none of the digits {', '.join(map(str, sorted(missing)))}; the page leaves them out")
-    finish(run, page, {"generator": str(source), "ends": {digit: len(points) for digit, points in ends.items()}})
+    finish(
+        run, page, {"generator": path_as_text(source), "ends": {digit: len(points) for digit, points in ends.items()}}
+    )
     return run.folder
 
 

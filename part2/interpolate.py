@@ -21,7 +21,7 @@ import torch
 
 from common import cli
 from common.figures import STYLES, bare_axes, new_figure, plain_axes, save_animation, save_figure, tile
-from common.runs import Run
+from common.runs import Run, path_as_text
 from part2.classifier import CONFIDENT, load_classifier
 from part2.generators import find_generator
 from part2.networks import load_generator
@@ -101,7 +101,7 @@ def interpolate(args: argparse.Namespace) -> Path:
             text = ", ".join(f"{digit} {100 * share:.0f} %" for digit, share in middle.items() if share >= 0.005)
             print(f"    the middle of {args.walks:,} walks {start} → {end} is read as {text}")
         print(f"    picture: {run.folder / name}.png and .gif")
-    run.finish({"generator": str(source), "shares": shares, "confident": confident, "walks": results})
+    run.finish({"generator": path_as_text(source), "shares": shares, "confident": confident, "walks": results})
     return run.folder
 
 

@@ -159,7 +159,7 @@ class BirthdayTest:
 
     Two images are alike if they are read as the same digit and are nearer to one another, in pixels, than 99 % of the
     judge's real images of that digit are to the nearest of 20,000 training images. With p the share of pairs that are
-    alike:
+    alike; digits that the classifier reads in none of the real images are left out:
 
         pairs       how many are alike; the fewer there are, the less certain are the other two figures
         distinct    1 / p, the number of equally frequent images that would give such a p; None where no pair is alike

@@ -1,8 +1,8 @@
-"""Train one of the two networks that judge images again: the classifier or the autoencoder.
+"""Train a network that judges images: a classifier or an autoencoder.
 
     python part2/train_judges.py classifier
     python part2/train_judges.py autoencoder
-    python part2/train_judges.py classifier --n_epochs 0      one that has seen no image at all
+    python part2/train_judges.py classifier --n_epochs 0      one that has seen no image, with its initial weights
 
 The project comes with both: `load_classifier()` and `load_autoencoder()` return outputs/pretrained/classifier and
 outputs/pretrained/autoencoder. Others can judge instead: part2/evaluate.py --classifier RUN --autoencoder RUN. This
@@ -116,7 +116,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("judge", choices=TASKS, help="which one to train")
-    add("--n_epochs", type=cli.int_between(0), help="passes over the training images; if not given, 5 or 10")
+    add(
+        "--n_epochs",
+        type=cli.int_between(0),
+        help="passes over the training images; 0: untrained; if not given, 5 or 10",
+    )
     add("--batch_size", type=cli.int_between(1, 60_000), default=128, help="images in a batch")
     add("--learning_rate", type=cli.float_between(0), help="Adam's highest learning rate; if not given, 3e-3 or 2e-3")
     cli.add_shared_flags(parser)

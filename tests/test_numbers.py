@@ -87,13 +87,22 @@ def recorded_rows(header: list[str]):
         floors = [[step[key] / floor[key] for key in ("frechet", "frechet_autoencoder")] for step in steps]
         yield [way, ", ".join(f"{step['strength']:g}" for step in steps), *(f"{a:.1f} ({b:.1f})" for a, b in floors)]
     names, rows = ("frechet", "frechet_autoencoder", "recall", "coverage", "smudged"), {}
-    for row in [row for row in record("part2/trials/trials.csv") if row["epoch"] == "20"] + record(
-        "part2/trials/go_on.csv"
-    ):
+    trials = record("part2/trials/trials.csv")
+    trials = [row for row in trials if row["epoch"] == "20"] + [
+        row | {"lever": f"{row['lever']}, epoch {row['epoch']}"} for row in trials
+    ]
+    for row in trials + record("part2/trials/go_on.csv"):
         rows.setdefault(row["lever"], []).append(row)
     for lever, of in rows.items():  # means over the samples
         means = {name: sum(float(row[name]) for row in of) / len(of) for name in names}
         yield [lever, *(f"{mean:.{2 if name.startswith('frechet') else 3}f}" for name, mean in means.items())]
+    pairs = {
+        f"{name}, seed {seed}": f"judges/{name}-seed{seed}" for name in ("retrained", "untrained") for seed in "123"
+    }
+    for judges, folder in {"the project's own": "improved", **pairs}.items():
+        found = record(f"part2/{folder}/evaluate/result.json")["generated"]
+        floors = [f"{found[name]:.2f}" for name in ("floors", "floors_autoencoder")]
+        yield [judges, *floors, *(f"{found[name]:.3f}" for name in ("recall", "coverage", "smudged"))]
     walks = {name: record(f"part2/{name}/interpolate/result.json") for name in ("reference", "improved")}
     yield from ([f"{name} (%)", *(f"{100 * p:.1f}" for p in of["shares"])] for name, of in walks.items())
     for walk, leg in ((0, "3-4"), (1, "9-3"), (1, "3-2")):
@@ -129,8 +138,7 @@ def values_of(path: Path) -> list[float]:
             {n.label for n in sweep.NETWORKS.values()},
         )
         means = [row for row in recorded_rows(header) if path.name.startswith("sweep") and row[0] in labels]
-        left = LEFT_COLUMNS.match if path.parent.name != "trials" else lambda key: False
-        kept = [row[key] for row in record(str(path)) for key in row if not left(key)]
+        kept = [row[key] for row in record(str(path)) for key in row if not LEFT_COLUMNS.match(key)]
         text = " ".join([*kept, str(means)])
     run = json.loads(text) if path.suffix == ".json" else {}
     if "accuracy_at" in run:

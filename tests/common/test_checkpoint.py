@@ -86,6 +86,7 @@ def test_a_hostile_pickle_never_runs(wrapped, tmp_path):
 
 VERSION = "is not a checkpoint of this version"
 FOREIGN = [({"schema": checkpoint.SCHEMA, "kind": "GAN"}, "holds a GAN, not a thing"), ([1, 2], VERSION)]
+FOREIGN += [({"schema": checkpoint.SCHEMA, "kind": "autoencoder"}, "holds an autoencoder, not a thing")]
 FOREIGN += [({"schema": checkpoint.SCHEMA + 1, "kind": KIND}, VERSION), ({"weight": torch.zeros(2)}, VERSION)]
 FOREIGN += [(data, "is damaged or is not a checkpoint") for data in (b"", b"hello\n", b"PK\x05\x06" + b"\0" * 18)]
 

@@ -73,7 +73,7 @@ def test_help_shows_the_description_as_it_stands_and_each_default_that_says_some
 MEMORY = "s.py: error: not enough memory; choose less data or smaller sizes\n"
 ERRORS = [(UserError("--x: no"), 2, "s.py: error: --x: no\n"), (UserError("a\nb", status=1), 1, "s.py: error: a b\n")]
 ERRORS += [(OSError(28, "No space left on device", "x.pt"), 1, "s.py: error: x.pt: No space left on device\n")]
-MISFIT = "s.py: error: torchvision was not built for this torch; install both anew in one command, as README.md says\n"
+MISFIT = "s.py: error: torchvision was not built for this torch; uninstall both, then install both as README.md says\n"
 ERRORS += [(RuntimeError("operator torchvision::nms does not exist"), 1, MISFIT)]
 ERRORS += [(MemoryError(), 1, MEMORY), (torch.OutOfMemoryError("20 GiB"), 1, MEMORY), (KeyboardInterrupt(), 130, "")]
 

@@ -24,7 +24,8 @@ def test_tiles_by_hand():
     sheet = tile(images, columns=2, gap=1)
     rows = [0, 255, 160, 128, 0], [160] * 5, [255, 191, 160, 160, 160]  # a gap between; the last place stays empty
     assert sheet.dtype == np.uint8 and sheet.tolist() == list(rows)
-    assert tile(torch.zeros(7, 1, 28, 28), 3).shape == (88, 88)
+    assert tile(torch.zeros(7, 1, 28, 28), 3).shape == (88, 88) and tile(torch.zeros(2, 1, 5, 5), 3).shape == (5, 12)
+    assert tile(images, columns=3, gap=0).tolist() == [[0, 255, 128, 0, 255, 191]]
     out_of_range = torch.tensor([-7.0, 7.0], dtype=torch.bfloat16, requires_grad=True).view(1, 1, 1, 2)
     assert tile(out_of_range * 1, columns=2).tolist() == [[0, 255]]  # from a graph, in half precision
 

@@ -13,7 +13,7 @@ from PIL import Image
 from common import environment, runs
 from common.cli import UserError
 from common.files import read_json, write_json
-from common.runs import Run, find_run, newest, read_metrics
+from common.runs import Run, find_run, newest, path_as_text, read_config, read_metrics
 from tests.faults import full
 from tests.tiny_runs import files_of
 
@@ -167,3 +167,26 @@ def test_the_network_to_use_is_the_named_run_else_the_newest_finished_one_else_t
     assert third == f"network: {old} (named by --run)"
     with pytest.raises(UserError, match=r"--run .*gone: there is no such run"):
         find_run(old.with_name("gone"), [GAN], pretrained)
+
+
+def test_a_config_is_that_of_a_run_or_beside_a_checkpoint_and_none_where_it_need_not_be_there(tmp_path):
+    checkpoint, path = tmp_path / "checkpoint.pt", tmp_path / "config.json"
+    checkpoint.touch()
+    assert read_config(checkpoint, required=False) == {}
+    with pytest.raises(UserError, match="cannot be read"):
+        read_config(checkpoint)
+    write_json(path, {"model": "of another program"})
+    assert read_config(checkpoint, required=False) == {}
+    write_json(path, {"script": "s.py", "arguments": None})
+    for required in (True, False):
+        with pytest.raises(UserError, match="lacks the run's settings"):
+            read_config(tmp_path, required)
+    write_json(path, {"script": "s.py", "arguments": {"seed": 3}})
+    assert read_config(tmp_path) == read_config(checkpoint) == {"script": "s.py", "arguments": {"seed": 3}}
+
+
+def test_a_path_in_the_project_is_recorded_from_its_root_another_one_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(environment.ROOT / "part1")
+    for path in (Path("../outputs/a run"), environment.ROOT / "outputs" / "a run"):
+        assert path_as_text(path) == "outputs/a run"
+    assert path_as_text(tmp_path) == str(tmp_path)
