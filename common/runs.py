@@ -253,7 +253,7 @@ def find_run(named: Path | None, scripts: list[str], pretrained: Path) -> Path:
 
 def path_as_text(path: Path) -> str:
     """A path for a record: relative to the project's root if it lies there, else as it is."""
-    absolute = Path(os.path.abspath(path))
+    absolute = path.absolute()
     return absolute.relative_to(ROOT).as_posix() if absolute.is_relative_to(ROOT) else str(path)
 
 
