@@ -140,8 +140,8 @@ def draw_quality(rows: list[dict], real: dict[str, float], path: Path) -> None:
         for seed in (row["seed"] for row in ends):
             run = [row for row in rows if (row["recipe"], row["seed"]) == (recipe, seed)]
             floors = [in_floors(row, real)["floors"] for row in run]
-            style["marker"] = "o" * (len(run) == 1)  # a line needs two points
-            (lines[label],) = over_epochs.plot([row["epoch"] for row in run], floors, **style)
+            marker = "o" if len(run) == 1 else ""  # a line needs two points
+            (lines[label],) = over_epochs.plot([row["epoch"] for row in run], floors, marker=marker, **style)
         floors = [in_floors(row, real)["floors"] for row in ends]
         end.scatter(floors, [place] * len(ends), s=16, color=STYLE_OF[recipe]["color"], alpha=0.7, zorder=3)
     over_epochs.set_xscale("log")
