@@ -127,10 +127,9 @@ def tile(images: torch.Tensor, columns: int, gap: int = 2) -> np.ndarray:
     """Images (n, 1, height, width) in [−1, 1] as one grey picture: `columns` in a row, `gap` light pixels between."""
     grey = images.detach().cpu().float().add(1).mul(127.5).round().clamp(0, 255).byte().squeeze(1).numpy()
     columns = min(columns, len(grey))
-    tiles = np.pad(grey, ((0, -len(grey) % columns), (0, 0), (0, 0)), constant_values=160)
-    tiles = np.pad(tiles, ((0, 0), (0, gap), (0, gap)), constant_values=160)
-    rows = [np.concatenate(row, axis=1) for row in tiles.reshape(-1, columns, *tiles.shape[1:])]
-    sheet = np.concatenate(rows)
+    tiles = np.pad(grey, ((0, -len(grey) % columns), (0, gap), (0, gap)), constant_values=160)
+    rows = tiles.reshape(-1, columns, *tiles.shape[1:]).swapaxes(1, 2)  # (rows, height, columns, width)
+    sheet = rows.reshape(-1, columns * tiles.shape[2])
     return sheet[: len(sheet) - gap, : sheet.shape[1] - gap]
 
 
