@@ -43,12 +43,12 @@ def show(folder: Path, files: Iterable[Path]) -> None:
         write_whole(folder / file.name, file.read_bytes())
 
 
-def run_and_show(name: str, script: str, *flags: str | Path) -> None:
-    """Run a script of a few minutes in a new folder outputs/NAME, and show all that it wrote."""
+def run_and_show(name: str, script: str, *flags: str | Path, shown: str = ".json .csv .png .gif") -> None:
+    """Run a script of a few minutes in a new folder outputs/NAME, and show what it wrote."""
     folder = OUTPUTS / name
     shutil.rmtree(folder, ignore_errors=True)
     call(script, *flags, "--out_dir", folder)
-    show(SHOWN / name, (path for path in folder.iterdir() if path.suffix in (".json", ".csv", ".png", ".gif")))
+    show(SHOWN / name, (path for path in folder.iterdir() if path.suffix in shown.split()))
 
 
 def sweep() -> None:
@@ -157,7 +157,9 @@ def judges() -> None:
             for judge in ("classifier", "autoencoder"):
                 run_and_show(f"{pair}/{judge}", "part2/train_judges.py", judge, *flags, "--seed", seed)
                 named += [f"--{judge}", OUTPUTS / pair / judge]
-            run_and_show(f"{pair}/evaluate", "part2/evaluate.py", "--run", GENERATORS["improved"], *named)
+            run_and_show(
+                f"{pair}/evaluate", "part2/evaluate.py", "--run", GENERATORS["improved"], *named, shown=".json"
+            )
 
 
 STEPS = {

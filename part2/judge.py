@@ -172,7 +172,7 @@ class BirthdayTest:
             self.by_digit(judge.real),
             self.by_digit(judge.training[drawn_real(judge, 0, BIRTHDAY_SAMPLES)]),
         )
-        self.within = [  # of each digit; an untrained classifier may read a digit nowhere
+        self.within = [  # of each digit; 0 for one that the classifier, if untrained, reads nowhere
             nearest(*pair)[0].quantile(0.01).item() if min(map(len, pair)) else 0.0
             for pair in zip(real, training, strict=True)
         ]
@@ -185,6 +185,6 @@ class BirthdayTest:
 
     def __call__(self, images: torch.Tensor) -> dict[str, float | None]:
         of_digits = zip(self.by_digit(images), self.within, strict=True)
-        alike = sum(pairs_within(of_one, within) for of_one, within in of_digits if within)
+        alike = sum(pairs_within(of_one, within) for of_one, within in of_digits)
         distinct = math.comb(len(images), 2) / alike if alike else None
         return {"pairs": alike, "distinct": distinct, "party": distinct and math.sqrt(2 * math.log(2) * distinct)}

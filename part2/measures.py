@@ -92,6 +92,7 @@ def nearest(points: torch.Tensor, others: torch.Tensor, n: int = 1) -> tuple[tor
 
 def pairs_within(points: torch.Tensor, distance: float) -> int:
     """How many pairs of the points (n, …) are nearer to one another than the distance, each pair counted once."""
-    points = points.flatten(1)
-    near = sum((torch.cdist(part, points) < distance).sum().item() for part in points.split(500))
-    return (near - len(points)) // 2  # each is near itself
+    points, near = points.flatten(1), 0
+    for start in range(0, len(points), 500):
+        near += (torch.cdist(points[start : start + 500], points[start:]) < distance).triu(1).sum().item()
+    return near

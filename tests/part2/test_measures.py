@@ -103,5 +103,5 @@ def test_nearest_finds_what_looking_at_all_pairs_finds():
 
 def test_pairs_within_a_distance_are_counted_once_each():
     """On a line: 0, 1, 3, 3.5 and, beyond those that are looked at in one go, 0.25."""
-    points = torch.cat([torch.tensor([0.0, 1, 3, 3.5]), torch.arange(10, 1000, 2.0), torch.tensor([0.25])]).unsqueeze(1)
-    assert [pairs_within(points, distance) for distance in (0.2, 0.3, 0.6, 1, 1.1)] == [0, 1, 2, 3, 4]
+    points = torch.cat([torch.tensor([0.0, 1, 3, 3.5]), torch.arange(10, 1002, 2.0), torch.tensor([0.25])]).unsqueeze(1)
+    assert [pairs_within(points, distance) for distance in (0, 0.2, 0.3, 0.6, 1, 1.1)] == [0, 0, 1, 2, 3, 4]
