@@ -132,9 +132,9 @@ def generators() -> None:
     for recipe, run in GENERATORS.items():
         for script in ("evaluate", "interpolate"):
             run_and_show(f"part2/{recipe}/{script}", f"part2/{script}.py", "--run", run)
-    for score in SCORES:
-        flags = ["--run", GENERATORS["improved"], "--reject", score]
-        run_and_show(f"part2/improved/reject-{score}", "part2/evaluate.py", *flags)
+    for scores in (*([score] for score in SCORES), SCORES):
+        flags = ["--run", GENERATORS["improved"], "--reject", *scores]
+        run_and_show(f"part2/improved/reject-{'-'.join(scores)}", "part2/evaluate.py", *flags)
 
 
 def board() -> None:

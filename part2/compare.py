@@ -55,6 +55,7 @@ COLUMNS = {
 }
 MEASURED = [name for name in COLUMNS if not name.startswith("floors")]
 LEFT_OUT = {"batch", "generator_loss", "discriminator_loss", "accuracy_real", "accuracy_fake"}  # of the csv
+LEFT_OUT |= {"logit_training", "logit_unseen", "logit_generated"}
 LEFT_OUT |= {"floors", "floors_autoencoder"}  # they follow from the distances and the last row
 
 

@@ -1,14 +1,14 @@
 """Rejection: leave out the latent points whose images are likely to lie between two digits.
 
 A continuous generator maps a connected space onto digits that are not connected, so some of its images must lie in
-between (Tanielian et al. 2020). Two scores find many of them without any knowledge of digits; the points with the
-lowest ones are left out:
+between (Tanielian et al. 2020). Two scores find many of them without any knowledge of digits. The points with the
+lowest ones are left out, or, by both scores, those with the lowest sum of ranks:
 
     logit       the logit of D(G(z)): the discriminator takes the image for a generated one   (Azadi et al. 2019)
     jacobian    −|∂G/∂z|²: there a small step changes the image much                          (Tanielian et al. 2020)
 
-Azadi et al. accept an image at random, with a probability that grows with its logit; here the order alone decides, for
-either score. What is left out can be something rare as well: recall falls.
+Azadi et al. accept an image at random, with a probability that grows with its logit; here the order alone decides. What
+is left out can be something rare as well: recall falls.
 """
 
 from collections.abc import Callable
@@ -25,8 +25,9 @@ SCORES = ("logit", "jacobian")
 SHARE = 0.2  # left out, if no other share is named
 FLAGS = {  # of every script that draws with a trained generator, for argparse
     "--reject": {
+        "nargs": "+",
         "choices": SCORES,
-        "help": "leave out images between two digits: by D's logit, or by the size of ∂G/∂z",
+        "help": "leave out images between two digits: by D's logit, by the size of ∂G/∂z, or by both",
     },
     "--reject_share": {"type": float_between(0, 1), "help": f"share that --reject leaves out; if not given, {SHARE}"},
 }
@@ -34,9 +35,9 @@ DIRECTIONS = 8  # in which the size of ∂G/∂z is measured
 
 
 class Rejection(NamedTuple):
-    """Leave out this share of all latent points: those whose score, (n, latent_dim) → (n,), is lowest."""
+    """Leave out this share of all latent points: those that the scores, (n, latent_dim) → (n,), rank lowest."""
 
-    score: Callable[[torch.Tensor], torch.Tensor]
+    scores: list[Callable[[torch.Tensor], torch.Tensor]]
     share: float
 
 
@@ -48,8 +49,9 @@ def draw_latents(
     if not rejection:
         return torch.randn(n, generator.latent_dim, generator=rng).to(device)
     z = torch.randn(round(n / (1 - rejection.share)), generator.latent_dim, generator=rng).to(device)
-    scores = torch.cat([rejection.score(part) for part in z.split(1000)])
-    return z[scores.topk(n).indices.sort().values]
+    scores = [torch.cat([score(part) for part in z.split(1000)]) for score in rejection.scores]
+    ranks = sum(found.argsort().argsort() for found in scores)
+    return z[ranks.topk(n).indices.sort().values]
 
 
 def logits(generator: Generator, discriminator: Discriminator, z: torch.Tensor) -> torch.Tensor:
@@ -75,15 +77,20 @@ def jacobian_size(generator: Generator, z: torch.Tensor) -> torch.Tensor:
     return size
 
 
-def load_rejection(source: Path, generator: Generator, score: str | None, share: float | None) -> Rejection | None:
-    """Rejection for a generator whose checkpoint is `source`, by the score of that name; None for none.
+def load_rejection(
+    source: Path, generator: Generator, names: list[str] | None, share: float | None
+) -> Rejection | None:
+    """Rejection for a generator whose checkpoint is `source`, by the scores of these names; None for none.
 
     UserError for a share without a score.
     """
-    if share is not None and not score:
-        raise UserError(f"--reject_share {share}: leaves out nothing without --reject; add --reject logit or jacobian")
-    share = SHARE if share is None else share
-    if score == "logit":
+    if not names:
+        if share is not None:
+            way_out = "add --reject logit or jacobian"
+            raise UserError(f"--reject_share {share}: leaves out nothing without --reject; {way_out}")
+        return None
+    scores = {"jacobian": lambda z: -jacobian_size(generator, z)}
+    if "logit" in names:
         discriminator = load_discriminator(source).to(next(generator.parameters()).device)
-        return Rejection(lambda z: logits(generator, discriminator, z), share)
-    return Rejection(lambda z: -jacobian_size(generator, z), share) if score else None
+        scores["logit"] = lambda z: logits(generator, discriminator, z)
+    return Rejection([scores[name] for name in names], SHARE if share is None else share)

@@ -91,8 +91,11 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
                 quality = {}
                 if judge and rest == 0 and epoch % args.eval_interval == 0:
                     with saver.off_the_clock():
-                        quality = judge(sample(game.sampler(), args.seed, SAMPLES))
+                        fake = sample(game.sampler(), args.seed, SAMPLES)
+                        quality = judge(fake)
                         quality |= in_floors(quality, floor)
+                        logits_of = {"training": images[:SAMPLES], "unseen": judge.real, "generated": fake}
+                        quality |= mean_logits(game.discriminator, logits_of)
                 row = {"epoch": epoch if rest == 0 else epoch + 1, "batch": progress.batch, **means.take()}
                 row |= {"seconds": saver.seconds(), **quality}
                 run.log(row, progress.batch)
@@ -116,6 +119,16 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
         if distributed.IS_MAIN:
             finish(run, args.n_epochs, batches_per_epoch, saver.seconds())
     return run.folder
+
+
+@torch.no_grad()
+def mean_logits(discriminator: Discriminator, images: dict[str, torch.Tensor]) -> dict[str, float]:
+    """logit_NAME: the discriminator's mean logit of the images of that name.
+
+    Where training images have a higher one than unseen ones, the discriminator has learned them by heart.
+    """
+    device = next(discriminator.parameters()).device
+    return {f"logit_{name}": discriminator(some.to(device)).mean().item() for name, some in images.items()}
 
 
 @torch.no_grad()

@@ -90,7 +90,7 @@ def test_rejection_is_asked_for_by_flags(few, tmp_path):
     pretrained = PRETRAINED / "generator"
     flags = ["--run", pretrained, "--reject", "jacobian", "--reject_share", 0.4]
     judged, generator = start(tmp_path / "run", *flags), load_generator(pretrained)
-    images = sample(generator, 0, 200, load_rejection(pretrained, generator, "jacobian", 0.4))
+    images = sample(generator, 0, 200, load_rejection(pretrained, generator, ["jacobian"], 0.4))
     assert read_json(judged / "result.json")["generated"]["score"] == Judge("test", CPU)(images)["score"]
 
 

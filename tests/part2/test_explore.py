@@ -242,7 +242,7 @@ def test_rejection_leaves_out_latent_points_before_the_ends_are_looked_for(tmp_p
     ((generator, _, seed, rejection),) = asked
     z = torch.randn(4, 100)
     assert (seed, rejection.share) == (3, 0.5)
-    torch.testing.assert_close(rejection.score(z), -jacobian_size(generator, z))
+    torch.testing.assert_close(rejection.scores[0](z), -jacobian_size(generator, z))
 
 
 def test_where_the_page_lies_is_printed_or_what_is_wrong(tmp_path, monkeypatch, capsys, mistake):

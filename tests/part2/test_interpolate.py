@@ -54,7 +54,7 @@ def test_rejection_leaves_out_latent_points_before_the_ends_are_looked_for(tmp_p
     monkeypatch.setattr(part2.walks, "DRAWS", 500)
     result = start(tmp_path / "a", "--walks", 1, "--reject", "jacobian", "--reject_share", 0.5)
     generator = load_generator(PRETRAINED / "generator")
-    rejection = load_rejection(PRETRAINED / "generator", generator, "jacobian", 0.5)
+    rejection = load_rejection(PRETRAINED / "generator", generator, ["jacobian"], 0.5)
     _, probability = draw_and_read(generator, load_classifier(), 0, rejection)
     assert result["shares"] == pytest.approx((probability.argmax(1).bincount(minlength=10) / 500).tolist())
     assert result["confident"] > start(tmp_path / "b", "--walks", 1)["confident"] + 0.02

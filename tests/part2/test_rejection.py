@@ -47,24 +47,39 @@ def test_the_points_with_the_lowest_scores_are_left_out_and_the_order_stays():
     """A quarter of 3,000 is left out, in parts of a thousand: 2,250 stay, all with higher scores than those that go."""
     generator = Generator(2).eval()
     z = torch.randn(3000, 2, generator=seeds.generator(1, "x"))
-    kept = draw_latents(generator, 2250, seeds.generator(1, "x"), Rejection(lambda z: z[:, 1], 0.25))
+    kept = draw_latents(generator, 2250, seeds.generator(1, "x"), Rejection([lambda z: z[:, 1]], 0.25))
     border = z[:, 1].sort().values[750]
     assert torch.equal(kept, z[z[:, 1] >= border])
     assert torch.equal(draw_latents(generator, 3000, seeds.generator(1, "x")), z)
-    highest = Rejection(lambda z: generator(z).mean((1, 2, 3)), 0.5)
+    highest = Rejection([lambda z: generator(z).mean((1, 2, 3))], 0.5)
     assert sample(generator, 0, 100, highest).mean() > sample(generator, 0, 100).mean()
+
+
+def test_by_two_scores_the_points_with_the_lowest_sum_of_ranks_are_left_out():
+    """Ranks 0, 1, 2, 3 by the first score and 1, 3, 0, 2 by the second: 1, 4, 2, 5; by the scores' own sum, another."""
+    first, second = torch.tensor([0.0, 1, 2, 3]), torch.tensor([50.0, 70, 40, 60])
+    generator = Generator(2).eval()
+    z = torch.randn(4, 2, generator=seeds.generator(1, "x"))
+    both = Rejection([lambda z: first, lambda z: second], 0.5)
+    assert torch.equal(draw_latents(generator, 2, seeds.generator(1, "x"), both), z[[1, 3]])
+    third = Rejection([lambda z: first, lambda z: -second], 0.75)  # ranks 2, 0, 3, 1: 2, 1, 5, 4
+    assert torch.equal(draw_latents(generator, 1, seeds.generator(1, "x"), third), z[[2]])
 
 
 def test_a_score_by_name_belongs_to_the_checkpoints_networks(tmp_path):
     generator, discriminator, z = Generator(4).eval(), Discriminator(), torch.randn(6, 4)
     content = {"latent_dim": 4, "width": 1, "discriminator": discriminator.state_dict()}
     checkpoint.save(tmp_path / "checkpoint.pt", "GAN", content)
-    by_logit, by_jacobian = (load_rejection(tmp_path, generator, score, 0.3) for score in SCORES)
-    torch.testing.assert_close(by_logit.score(z), logits(generator, discriminator, z))
-    torch.testing.assert_close(by_jacobian.score(z), -jacobian_size(generator, z))
-    assert by_logit.share == by_jacobian.share == 0.3
+    by_both = load_rejection(tmp_path, generator, SCORES, 0.3)
+    for score, expected in zip(
+        by_both.scores, (logits(generator, discriminator, z), -jacobian_size(generator, z)), strict=True
+    ):
+        torch.testing.assert_close(score(z), expected)
+    assert by_both.share == 0.3
     assert load_rejection(tmp_path, generator, None, None) is None
-    assert load_rejection(tmp_path, generator, "jacobian", None).share == 0.2
+    (by_jacobian,), share = load_rejection(tmp_path, generator, ["jacobian"], None)
+    torch.testing.assert_close(by_jacobian(z), -jacobian_size(generator, z))
+    assert share == 0.2
     checkpoint.save(tmp_path / "checkpoint.pt", "GAN", {"latent_dim": 4, "width": 1})
     with pytest.raises(UserError, match="no discriminator"):
-        load_rejection(tmp_path, generator, "logit", 0.3)
+        load_rejection(tmp_path, generator, ["logit"], 0.3)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from common import saving, seeds
 from common.figures import tile
 from common.files import read_json
 from common.runs import read_metrics
+from part2.judge import sample
 from part2.mnist import Digits
-from part2.networks import load_generator
+from part2.networks import load_discriminator, load_generator
 from part2.recipes import RECIPES
 from part2.train_gan import MEANS, draw_summary, parse_args
 from tests.part2.by_hand import train_plainly
@@ -96,7 +98,8 @@ def test_looking_on_and_others_draws_change_no_bit_of_training(light, straight, 
     """Logged, drawn and measured as often as can be, by judges who use the global random generator."""
     draw_grid = part2.train_gan.draw_grid
     monkeypatch.setattr(part2.train_gan, "draw_grid", lambda *of: draw_grid(*of) or torch.randn(7))
-    monkeypatch.setattr(part2.train_gan, "Judge", lambda *_: lambda images: {"frechet": torch.randn(1).item()})
+    judge = Mock(side_effect=lambda images: {"frechet": torch.randn(1).item()}, real=torch.zeros(3, 1, 28, 28))
+    monkeypatch.setattr(part2.train_gan, "Judge", lambda *_: judge)
     monkeypatch.setattr(part2.train_gan, "measure_floor", lambda *_: {"frechet": 2.0})
     often = ["--save_interval", 1, "--log_interval", 1, "--eval_interval", 1]
     watched = PART2.saved(PART2.start(tmp_path / "run", *often))
@@ -112,9 +115,7 @@ def test_quality_is_measured_every_eval_interval_off_the_clock(interval, split, 
         now[0] += seconds
         return result
 
-    def judge(images) -> dict:
-        return after(1000, {"frechet": len(images)})
-
+    judge = Mock(side_effect=lambda images: after(1000, {"frechet": len(images)}), real=torch.zeros(3, 1, 28, 28))
     train_step = part2.train_gan.train_step
     monkeypatch.setattr(saving, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(part2.train_gan, "train_step", lambda *of: after(1, train_step(*of)))
@@ -128,6 +129,13 @@ def test_quality_is_measured_every_eval_interval_off_the_clock(interval, split, 
     assert judges == ([(split, torch.device("cpu"))] if interval else [])
     assert [row["seconds"] for row in rows] == [row["batch"] for row in rows]
     assert read_json(folder / "result.json")["seconds"] == 9
+    if interval == 1:  # the last measurement is of the last weights
+        for network in (NarrowGenerator, NarrowDiscriminator):
+            monkeypatch.setattr(part2.networks, network.__base__.__name__, network)
+        generator, discriminator = load_generator(folder), load_discriminator(folder)
+        sets = {"training": first_digits().images[:200], "unseen": judge.real, "generated": sample(generator, 0, 200)}
+        for name, images in sets.items():
+            assert rows[-1][f"logit_{name}"] == pytest.approx(discriminator(images).mean().item(), abs=1e-6)
 
 
 def test_metrics_are_means_since_the_row_before_and_the_result_the_last_epochs_however_often_is_logged(straight):
