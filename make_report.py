@@ -118,6 +118,14 @@ def show_comparison(name: str) -> None:
         show(SHOWN / "part2" / name / "runs" / run.parent.name, files)
 
 
+def memory() -> None:
+    """Part 2: what the discriminator makes of real images that it never saw, epoch by epoch."""
+    flags = ["--n_epochs", "150", "--precision", "bf16", "--data_size", "50000", "--eval_interval", "10"]
+    folder = OUTPUTS / "part2" / "memory"
+    run_all(folder, [PlannedRun("seed10", "part2/train_gan.py", [*flags, "--seed", "10"])], jobs=1, alike={})
+    show(SHOWN / "part2" / "memory", (folder / "runs" / "seed10" / name for name in RECORD))
+
+
 def pretrained() -> None:
     """Both parts: seed 1 of curricula (the first without an error) and seed 3 of compare's improved recipe."""
     lstm, generator = OUTPUTS / "part1" / "curricula" / "runs" / "seed1", COMPARISON / "runs" / "improved-seed3"
@@ -139,9 +147,11 @@ def generators() -> None:
 
 def board() -> None:
     """Part 2: how soon; one run at a time, on a machine that does nothing else."""
-    flags = ["--recipes", "improved", "--n_epochs", "12", "--eval_interval", "1"]
-    call(*COMPARE, *flags, "--out_dir", OUTPUTS / "part2" / "board")
-    show_comparison("board")
+    settings = {"board": ["--n_epochs", "12", "--eval_interval", "1"]}
+    settings |= {"board-bf16": ["--n_epochs", "30", "--eval_interval", "2", "--precision", "bf16"]}
+    for name, flags in settings.items():
+        call(*COMPARE, "--recipes", "improved", *flags, "--out_dir", OUTPUTS / "part2" / name)
+        show_comparison(name)
 
 
 def judge() -> None:
@@ -164,7 +174,7 @@ def judges() -> None:
 
 STEPS = {
     step.__name__: step
-    for step in (sweep, curricula, gates, benchmark, compare, board, pretrained, generators, judge, judges)
+    for step in (sweep, curricula, gates, benchmark, compare, memory, board, pretrained, generators, judge, judges)
 }
 
 

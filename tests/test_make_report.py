@@ -19,7 +19,7 @@ def test_every_step_calls_scripts_with_flags_that_they_take(step, monkeypatch, o
 
     def call(script: str, *flags) -> None:
         called.append((script, *flags))
-        for name in ("levers", "soon", "bf16", "compare", "collapse", "board"):
+        for name in ("levers", "soon", "bf16", "compare", "collapse", "board", "board-bf16"):
             (outputs / "part2" / name / "runs").mkdir(parents=True, exist_ok=True)
         if "--out_dir" in flags:
             flags[flags.index("--out_dir") + 1].mkdir(parents=True, exist_ok=True)

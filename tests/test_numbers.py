@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from common.runs import read_metrics
 from part1 import sweep
 from part1.memory import TESTED
 from tests.conftest import ROOT
@@ -91,11 +92,17 @@ def recorded_rows(header: list[str]):
     trials = [row for row in trials if row["epoch"] == "20"] + [
         row | {"lever": f"{row['lever']}, epoch {row['epoch']}"} for row in trials
     ]
-    for row in trials + record("part2/trials/go_on.csv"):
+    forks = [row | {"lever": f"{row['lever']}, epoch {row['epoch']}"} for row in record("part2/trials/forks.csv")]
+    for row in trials + forks + record("part2/trials/go_on.csv"):
         rows.setdefault(row["lever"], []).append(row)
     for lever, of in rows.items():  # means over the samples
         means = {name: sum(float(row[name]) for row in of) / len(of) for name in names}
         yield [lever, *(f"{mean:.{2 if name.startswith('frechet') else 3}f}" for name, mean in means.items())]
+    for row in read_metrics(REPORT / "part2" / "memory"):
+        if "frechet" in row:
+            training, *others = (row[f"logit_{name}"] for name in ("training", "unseen", "generated"))
+            learned = (training - others[0]) / (training - others[1])
+            yield [str(row["epoch"]), *(f"{logit:.3f}" for logit in (training, *others)), f"{100 * learned:.0f} %"]
     pairs = {
         f"{name}, seed {seed}": f"judges/{name}-seed{seed}" for name in ("retrained", "untrained") for seed in "123"
     }
