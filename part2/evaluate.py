@@ -1,7 +1,7 @@
 """How good and how varied are a generator's digits? 10,000 of them beside MNIST's, in numbers.
 
     python part2/evaluate.py --run outputs/part2/MY-RUN
-    python part2/evaluate.py --run outputs/part2/MY-RUN --reject logit jacobian  with fewer between two digits
+    python part2/evaluate.py --run outputs/part2/MY-RUN --reject logit jacobian      fewer between two digits
     python part2/evaluate.py --images my_digits.npy                              digits from any other program
     python part2/evaluate.py --classifier outputs/part2/MY-CLASSIFIER            by another judge (train_judges.py)
 

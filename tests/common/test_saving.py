@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
+import torch
 
 from common import checkpoint, distributed, saving
 from common.console import quoted
@@ -127,7 +129,8 @@ OFF_THE_CLOCK += [(PART2, "sample", ("--eval_interval", "1")), (PART2, "draw_gri
 @pytest.mark.parametrize(("script", "name", "flags"), OFF_THE_CLOCK, ids=str)
 def test_a_signal_ends_an_evaluation_at_once(script, name, flags, tmp_path, ends_alike, monkeypatch, capsys):
     """The test at the end, a measurement on the way, a grid that is drawn. What was trained is saved by then."""
-    monkeypatch.setattr(PART2.module, "Judge", lambda *_: lambda images: {"frechet": 1.0})  # the real one takes minutes
+    judge = Mock(return_value={"frechet": 1.0}, real=torch.zeros(3, 1, 28, 28))  # the real one takes minutes
+    monkeypatch.setattr(PART2.module, "Judge", lambda *_: judge)
     monkeypatch.setattr(PART2.module, "measure_floor", lambda *_: {"frechet": 1.0})
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as caught:
         patch.setattr(script.module, name, lambda *_: raise_signal())

@@ -56,14 +56,13 @@ def test_the_points_with_the_lowest_scores_are_left_out_and_the_order_stays():
 
 
 def test_by_two_scores_the_points_with_the_lowest_sum_of_ranks_are_left_out():
-    """Ranks 0, 1, 2, 3 by the first score and 1, 3, 0, 2 by the second: 1, 4, 2, 5; by the scores' own sum, another."""
+    """Ranks 0, 1, 2, 3 by the first score and 1, 3, 0, 2 by the second: 1, 4, 2, 5; by the scores' sum, 1, 3, 0, 2."""
     first, second = torch.tensor([0.0, 1, 2, 3]), torch.tensor([50.0, 70, 40, 60])
     generator = Generator(2).eval()
     z = torch.randn(4, 2, generator=seeds.generator(1, "x"))
-    both = Rejection([lambda z: first, lambda z: second], 0.5)
-    assert torch.equal(draw_latents(generator, 2, seeds.generator(1, "x"), both), z[[1, 3]])
-    third = Rejection([lambda z: first, lambda z: -second], 0.75)  # ranks 2, 0, 3, 1: 2, 1, 5, 4
-    assert torch.equal(draw_latents(generator, 1, seeds.generator(1, "x"), third), z[[2]])
+    for n, kept in ((1, [3]), (2, [1, 3]), (3, [1, 2, 3])):
+        both = Rejection([lambda z: first, lambda z: second], 1 - n / 4)
+        assert torch.equal(draw_latents(generator, n, seeds.generator(1, "x"), both), z[kept])
 
 
 def test_a_score_by_name_belongs_to_the_checkpoints_networks(tmp_path):
