@@ -89,11 +89,9 @@ def recorded_rows(header: list[str]):
         yield [way, ", ".join(f"{step['strength']:g}" for step in steps), *(f"{a:.1f} ({b:.1f})" for a, b in floors)]
     names, rows = ("frechet", "frechet_autoencoder", "recall", "coverage", "smudged"), {}
     trials = record("part2/trials/trials.csv")
-    trials = [row for row in trials if row["epoch"] == "20"] + [
-        row | {"lever": f"{row['lever']}, epoch {row['epoch']}"} for row in trials
-    ]
-    forks = [row | {"lever": f"{row['lever']}, epoch {row['epoch']}"} for row in record("part2/trials/forks.csv")]
-    for row in trials + forks + record("part2/trials/go_on.csv"):
+    for row in trials + record("part2/trials/forks.csv"):
+        rows.setdefault(f"{row['lever']}, epoch {row['epoch']}", []).append(row)
+    for row in [row for row in trials if row["epoch"] == "20"] + record("part2/trials/go_on.csv"):
         rows.setdefault(row["lever"], []).append(row)
     for lever, of in rows.items():  # means over the samples
         means = {name: sum(float(row[name]) for row in of) / len(of) for name in names}
