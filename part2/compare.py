@@ -60,11 +60,11 @@ LEFT_OUT |= {"floors", "floors_autoencoder"}  # they follow from the distances a
 
 
 def family(recipe: str) -> str:
-    """reference or improved: the recipe of which this one changes a part."""
+    """reference, improved or crisp: the recipe of which this one changes a part."""
     return recipe.split("_")[0]
 
 
-STYLE_OF = {recipe: STYLES[("reference", "improved").index(family(recipe))] for recipe in RECIPES}
+STYLE_OF = {recipe: STYLES[("reference", "improved", "crisp").index(family(recipe))] for recipe in RECIPES}
 
 
 def collect(run: FinishedRun) -> list[dict]:

@@ -14,6 +14,7 @@ from common.products import Linear
 
 KIND = "GAN"  # of a checkpoint
 PIXELS = 28 * 28
+SIGN = 3.0  # the size of a latent number that is a sign
 
 
 class Generator(nn.Module):
@@ -28,13 +29,13 @@ class Generator(nn.Module):
 
     Activations are computed in place, so a hook that keeps a layer's output must copy it.
 
-    Shapes: z (n, latent_dim), drawn from a standard normal → images (n, 1, 28, 28). `width` widens all hidden layers;
-    `epsilon` is BatchNorm's ε.
+    Shapes: z (n, latent_dim), as `draw` draws it → images (n, 1, 28, 28). `width` widens all hidden layers; `epsilon`
+    is BatchNorm's ε; `signs`: see `draw`.
     """
 
-    def __init__(self, latent_dim: int, width: int = 1, epsilon: float = 1e-5):
+    def __init__(self, latent_dim: int, width: int = 1, epsilon: float = 1e-5, signs: int = 0):
         super().__init__()
-        self.latent_dim, self.width = latent_dim, width
+        self.latent_dim, self.width, self.signs = latent_dim, width, signs
         widths = [width * units for units in (128, 256, 512, 1024)]
         layers = [Linear(latent_dim, widths[0]), nn.LeakyReLU(0.2, inplace=True)]
         for n_in, n_out in itertools.pairwise(widths):
@@ -45,6 +46,15 @@ class Generator(nn.Module):
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         check_input("z", z, ("n", self.latent_dim), self.layers[0].weight)
         return self.layers(z).unflatten(1, (1, 28, 28))
+
+    def draw(self, n: int, rng: torch.Generator) -> torch.Tensor:
+        """n latent points z (n, latent_dim) on the CPU: standard normal, but the first `signs` numbers are 3 or −3.
+
+        Between two points that differ in a sign there is a gap, as there is between two digits.
+        """
+        z = torch.randn(n, self.latent_dim, generator=rng)
+        z[:, : self.signs] = SIGN * z[:, : self.signs].sign()
+        return z
 
 
 class Discriminator(nn.Module):
@@ -82,7 +92,7 @@ def measure_statistics(generator: Generator) -> Generator:
     An average of weights needs this: the statistics from training belong to other weights.
     """
     device = next(generator.parameters()).device
-    z = torch.randn(10_000, generator.latent_dim, generator=seeds.generator(0, "statistics")).to(device)
+    z = generator.draw(10_000, seeds.generator(0, "statistics")).to(device)
     update_bn(z.split(1000), generator)
     return generator.eval()
 
@@ -94,7 +104,8 @@ def load_generator(path: Path | str) -> Generator:
     the last weights. UserError if there is no such checkpoint.
     """
     content = checkpoint.load(path, KIND)
-    generator = Generator(content["latent_dim"], content["width"], content.get("epsilon", 1e-5))
+    newer = {"epsilon": content.get("epsilon", 1e-5), "signs": content.get("signs", 0)}  # older checkpoints lack them
+    generator = Generator(content["latent_dim"], content["width"], **newer)
     generator.load_state_dict(content.get("average") or content["generator"])
     return measure_statistics(generator) if content.get("average") else generator.eval()
 

@@ -44,11 +44,11 @@ class Rejection(NamedTuple):
 def draw_latents(
     generator: Generator, n: int, rng: torch.Generator, rejection: Rejection | None = None
 ) -> torch.Tensor:
-    """n latent points (n, latent_dim) from a standard normal, or those that rejection leaves of as many more."""
+    """n latent points (n, latent_dim) as the generator's `draw` draws them, or those that rejection leaves of more."""
     device = next(generator.parameters()).device
     if not rejection:
-        return torch.randn(n, generator.latent_dim, generator=rng).to(device)
-    z = torch.randn(round(n / (1 - rejection.share)), generator.latent_dim, generator=rng).to(device)
+        return generator.draw(n, rng).to(device)
+    z = generator.draw(round(n / (1 - rejection.share)), rng).to(device)
     scores = [torch.cat([score(part) for part in z.split(1000)]) for score in rejection.scores]
     ranks = sum(found.argsort().argsort() for found in scores)
     return z[ranks.topk(n).indices.sort().values]

@@ -68,12 +68,12 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
     last_batch = args.n_epochs * batches_per_epoch
 
     recipe = RECIPES[args.recipe]
-    sizes = {"latent_dim": args.latent_dim, "width": recipe.width, "epsilon": recipe.epsilon}
+    sizes = {"latent_dim": args.latent_dim, "width": recipe.width, "epsilon": recipe.epsilon, "signs": recipe.signs}
     torch.manual_seed(args.seed)  # the initial weights; nothing else draws from the global generator
     generator = Generator(**sizes).to(device)
     game = Game(generator, Discriminator(recipe.width).to(device), recipe, args.learning_rate)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16")
-    grid_z = torch.randn(GRID**2, args.latent_dim, generator=seeds.generator(args.seed, "grid")).to(device)
+    grid_z = generator.draw(GRID**2, seeds.generator(args.seed, "grid")).to(device)
     judge = Judge(args.eval_split, device) if args.eval_interval and distributed.IS_MAIN else None
 
     progress, means = Progress(), RunningMeans(*MEANS, device=device)
@@ -109,9 +109,12 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
 
             real = images[distributed.my_part(next(order))]
             noise = seeds.generator(args.seed, "noise", progress.batch + 1)
-            z = distributed.my_part(torch.randn(batch_size, args.latent_dim, generator=noise)).to(device)
-            game.set_learning_rate(args.learning_rate * recipe.rate(progress.batch / batches_per_epoch))
-            means.add(*train_step(game, real, z, progress.batch, autocast))
+            z = distributed.my_part(generator.draw(batch_size, noise)).to(device)
+            moves = None
+            if recipe.consistency:
+                moves = distributed.my_part(torch.randn(batch_size, 2, 2, 3, generator=noise)).to(device)
+            game.set_learning_rate(args.learning_rate * recipe.rate(progress.batch / batches_per_epoch, args.n_epochs))
+            means.add(*train_step(game, real, z, progress.batch, autocast, moves))
             progress.batch += 1
             bar.update()
             saver.after_step()
@@ -198,7 +201,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--recipe", choices=RECIPES, default="improved", help="reference: the assignment's loop; more in recipes.py")
     add("--n_epochs", type=cli.int_between(1), default=200, help="passes over the training images")
     add("--batch_size", type=cli.int_between(2, 60_000), default=64, help="images in a batch (of each process)")
-    add("--learning_rate", type=cli.float_between(0), help="of both networks; if not given, the recipe's")
+    add("--learning_rate", type=cli.float_between(0), help="at first; if not given, the recipe's")
     add("--latent_dim", type=cli.int_between(1, 10_000), default=100, help="length of the noise vector z")
     add("--save_interval", type=cli.int_between(1), default=500, help="batches between two grids of digits")
     add("--log_interval", type=cli.int_between(1), default=100, help="batches between two rows of metrics")
@@ -211,6 +214,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     may_change = {"save_interval", "checkpoint_interval", "tensorboard"}
     args = parse_or_resume(parser, argv, SCRIPT, may_change, epochs="n_epochs")
     args.learning_rate = args.learning_rate or RECIPES[args.recipe].learning_rate
+    if args.latent_dim <= (signs := RECIPES[args.recipe].signs):
+        parser.error(f"argument --latent_dim: {signs} of its numbers are signs in the recipe {args.recipe}; give more")
     if args.batch_size * args.processes > args.data_size:
         parser.error(f"argument --batch_size: {args.batch_size} is more than a process's share of the training images")
     if args.eval_interval and args.eval_split == "validation" and args.data_size > WITHOUT_VALIDATION:

@@ -73,9 +73,9 @@ def first_digits() -> Digits:
 class NarrowGenerator(Generator):
     """The generator's layers with a few units each: its checkpoints are not worth waiting for."""
 
-    def __init__(self, latent_dim: int, width: int = 1, epsilon: float = 1e-5):
+    def __init__(self, latent_dim: int, width: int = 1, epsilon: float = 1e-5, signs: int = 0):
         nn.Module.__init__(self)
-        self.latent_dim = latent_dim
+        self.latent_dim, self.signs = latent_dim, signs
         layers = [nn.Linear(latent_dim, 4), nn.LeakyReLU(0.2)]
         for n in (4, 5, 6):
             layers += [nn.Linear(n, n + 1), nn.BatchNorm1d(n + 1, epsilon), nn.LeakyReLU(0.2)]

@@ -33,10 +33,10 @@ def test_the_named_else_the_newest_finished_else_the_pretrained_is_taken_and_it_
 
 
 def test_exported_are_the_generator_to_sample_from_and_the_discriminator_and_nothing_else(tmp_path):
-    last, average, opponent = Generator(4, 2, 0.8), Generator(4, 2, 0.8), Discriminator(width=2)
+    last, average, opponent = Generator(4, 2, 0.8, 1), Generator(4, 2, 0.8, 1), Discriminator(width=2)
     states = {"generator": last.state_dict(), "average": average.state_dict(), "progress": {"batch": 9}}
     states["discriminator"] = opponent.state_dict()
-    content = {"latent_dim": 4, "width": 2, "epsilon": 0.8, "recipe": {"penalty": 1}}
+    content = {"latent_dim": 4, "width": 2, "epsilon": 0.8, "signs": 1, "recipe": {"penalty": 1}}
     checkpoint.save(tmp_path / "checkpoint.pt", "GAN", content | states)
     export_networks(tmp_path, tmp_path / "exported.pt")
     exported = checkpoint.load(tmp_path / "exported.pt", "GAN")
@@ -46,6 +46,7 @@ def test_exported_are_the_generator_to_sample_from_and_the_discriminator_and_not
         "latent_dim",
         "width",
         "epsilon",
+        "signs",
         "recipe",
         "generator",
         "discriminator",

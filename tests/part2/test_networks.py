@@ -74,9 +74,17 @@ def test_a_wrong_shape_or_dtype_is_named(network, x):
         network(x.double())
 
 
-def test_measured_statistics_are_those_of_the_activations():
-    generator = Generator(3)
-    z = torch.randn(10_000, 3, generator=seeds.generator(0, "statistics"))
+def test_latent_points_are_normal_but_for_the_signs():
+    z, with_signs = (Generator(5, signs=signs).draw(1000, seeds.generator(0, "z")) for signs in (0, 2))
+    assert torch.equal(z, torch.randn(1000, 5, generator=seeds.generator(0, "z")))
+    assert torch.equal(with_signs[:, 2:], z[:, 2:])
+    assert torch.equal(with_signs[:, :2], torch.where(z[:, :2] > 0, 3.0, -3.0))
+
+
+@pytest.mark.parametrize("signs", [0, 2])
+def test_measured_statistics_are_those_of_the_activations(signs):
+    generator = Generator(3, signs=signs)
+    z = generator.draw(10_000, seeds.generator(0, "statistics"))
     assert measure_statistics(generator) is generator and not generator.training
     entering = generator.layers[:3](z)  # the first BatchNorm
     torch.testing.assert_close(generator.layers[3].running_mean, entering.mean(0), rtol=1e-3, atol=1e-5)
@@ -85,15 +93,16 @@ def test_measured_statistics_are_those_of_the_activations():
 
 @pytest.mark.parametrize("average", [True, False])
 def test_load_generator_takes_the_average_where_there_is_one_and_is_ready_to_sample(tmp_path, average):
-    last, averaged = Generator(4, width=2, epsilon=0.8), Generator(4, width=2, epsilon=0.8)
+    last, averaged = (Generator(4, width=2, epsilon=0.8, signs=3) for _ in range(2))
     last(torch.randn(8, 4))  # so that BatchNorm's running averages differ from a new network's
-    content = {"latent_dim": 4, "width": 2, "epsilon": 0.8, "generator": last.state_dict()}
+    content = {"latent_dim": 4, "width": 2, "epsilon": 0.8, "signs": 3, "generator": last.state_dict()}
     content |= {"average": averaged.state_dict()} if average else {}
     checkpoint.save(tmp_path / "checkpoint.pt", "GAN", content)
     loaded = load_generator(str(tmp_path))
     expected = measure_statistics(averaged) if average else last
     assert not differences(loaded.state_dict(), expected.state_dict())
-    assert (loaded.latent_dim, widths(loaded)[1], layers(loaded, nn.BatchNorm1d)[0].eps) == (4, 256, 0.8)
+    sizes = (loaded.latent_dim, widths(loaded)[1], layers(loaded, nn.BatchNorm1d)[0].eps, loaded.signs)
+    assert sizes == (4, 256, 0.8, 3)
     assert not any(module.training for module in loaded.modules())
 
 

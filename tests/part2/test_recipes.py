@@ -13,7 +13,7 @@ from common.runs import PRETRAINED
 from part2 import recipes
 from part2.networks import Discriminator, Generator
 from part2.recipes import RECIPES, REFERENCE, Game, Recipe, discriminator_loss, generator_loss, train_step
-from tests.part2.by_hand import train_plainly
+from tests.part2.by_hand import move_plainly, train_plainly
 from tests.tiny_runs import NarrowDiscriminator, NarrowGenerator, first_digits
 
 
@@ -44,15 +44,43 @@ def test_gradient_penalty_by_hand():
     assert found == pytest.approx(w.square().sum().item())
 
 
-def test_the_learning_rate_halves_after_the_epochs_named_and_needs_no_last_epoch():
-    assert [Recipe(halving=10).rate(epoch) for epoch in (0, 10, 30, 90)] == pytest.approx([1, 1 / 2, 1 / 4, 1 / 10])
-    assert [Recipe().rate(epoch) for epoch in (0, 1000)] == [1, 1]
+def test_moved_images_by_hand(in_float64):
+    """Against the sum over all pixels; a shift by three pixels to the left and one up; and none."""
+    images, moves = first_digits().images[:5].double(), torch.randn(5, 2, 3)
+    torch.testing.assert_close(recipes.moved(images, moves), move_plainly(images, moves), rtol=0, atol=1e-9)
+    shift = torch.zeros(5, 2, 3)
+    torch.testing.assert_close(recipes.moved(images, shift), images, rtol=0, atol=1e-12)
+    shift[:, 0, 2], shift[:, 1, 2] = 10 * 2 * 3 / 28, 10 * 2 / 28
+    shifted = torch.full_like(images, -1.0)
+    shifted[..., :-1, :-3] = images[..., 1:, 3:]
+    torch.testing.assert_close(recipes.moved(images, shift), shifted, rtol=0, atol=1e-12)
+
+
+def test_the_learning_rate_halves_after_the_epochs_named_and_falls_to_0_at_the_end():
+    for n_epochs in (100, 200):
+        rates = [Recipe(halving=10).rate(epoch, n_epochs) for epoch in (0, 10, 30, 90)]
+        assert rates == pytest.approx([1, 1 / 2, 1 / 4, 1 / 10])
+        assert [Recipe().rate(epoch, n_epochs) for epoch in (0, 99)] == [1, 1]
+    falling = [Recipe(fall=0.25).rate(epoch, 100) for epoch in (0, 75, 80, 99.5, 100)]
+    assert falling == pytest.approx([1, 1, 0.8, 0.02, 0])
+    assert Recipe(halving=10, fall=0.25).rate(90, 100) == pytest.approx(0.1 * 0.4)
 
 
 def test_the_reference_is_the_assignments_adam_and_nothing_else():
     optimizer = REFERENCE.make_optimizer(Discriminator(), REFERENCE.learning_rate)
     assert optimizer.defaults | {"fused": None} == torch.optim.Adam(Discriminator().parameters(), lr=2e-4).defaults
-    assert list(asdict(REFERENCE).values())[3:] == [0, False, 0, 0, 1, 1e-5]  # halving and what follows
+    assert list(asdict(REFERENCE).values())[3:] == [
+        1,
+        0,
+        0,
+        False,
+        0,
+        0,
+        0,
+        0,
+        1,
+        1e-5,
+    ]  # from generator_rate on
 
 
 def test_the_improved_recipe_is_the_one_that_trained_the_pretrained_generator():
@@ -64,7 +92,7 @@ def test_every_other_recipe_differs_from_its_base_in_one_thing():
     for name, recipe in RECIPES.items():
         base = asdict(RECIPES[name.split("_")[0]])
         changed = [key for key, value in asdict(recipe).items() if value != base[key]]
-        assert len(changed) == {"reference": 0, "improved": 0, "reference_popular": 2}.get(name, 1), name
+        assert len(changed) == {"reference": 0, "improved": 0, "crisp": 0, "reference_popular": 2}.get(name, 1), name
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
@@ -77,12 +105,14 @@ def test_steps_are_the_assignments_loop_with_what_the_recipe_adds(recipe, in_flo
     recipe = replace(recipe, average=0.4 if recipe.average else 0)
     generator, discriminator = NarrowGenerator(5), NarrowDiscriminator()
     images, full = first_digits().images.double(), torch.autocast("cpu", enabled=False)
-    batches = [(images[8 * k : 8 * k + 8], torch.randn(8, 5), 1e-3 / (k + 1)) for k in range(9)]
+    batches = [
+        (images[8 * k : 8 * k + 8], torch.randn(8, 5), 1e-3 / (k + 1), torch.randn(8, 2, 2, 3)) for k in range(9)
+    ]
     game = Game(copy.deepcopy(generator), copy.deepcopy(discriminator), recipe, learning_rate=1.0)
     returned = []
-    for k, (real, z, learning_rate) in enumerate(batches):
+    for k, (real, z, learning_rate, moves) in enumerate(batches):
         game.set_learning_rate(learning_rate)
-        returned.append([value.item() for value in train_step(game, real, z, k, full)])
+        returned.append([value.item() for value in train_step(game, real, z, k, full, moves)])
         assert not game.sampler().training
 
     logged, average = train_plainly(generator, discriminator, recipe, batches)
@@ -94,7 +124,9 @@ def test_steps_are_the_assignments_loop_with_what_the_recipe_adds(recipe, in_flo
 
 
 def test_under_autocast_losses_and_what_the_discriminator_sees_stay_in_float32():
-    game, entered = Game(Generator(5), Discriminator(), RECIPES["improved_paired"], 1e-3), []
+    recipe, entered = replace(RECIPES["crisp"], relativistic=True), []
+    game = Game(Generator(5), Discriminator(), recipe, 1e-3)
     game.discriminator.register_forward_pre_hook(lambda _, images: entered.append(images[0].dtype))
-    returned = train_step(game, torch.rand(8, 1, 28, 28), torch.randn(8, 5), 0, torch.autocast("cpu", torch.bfloat16))
+    real, z, moves = torch.rand(8, 1, 28, 28), torch.randn(8, 5), torch.randn(8, 2, 2, 3)
+    returned = train_step(game, real, z, 0, torch.autocast("cpu", torch.bfloat16), moves)
     assert {value.dtype for value in returned} == {torch.float32} == set(entered)

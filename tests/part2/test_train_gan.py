@@ -33,24 +33,36 @@ from tests.tiny_runs import PART2, NarrowDiscriminator, NarrowGenerator, differe
         ("improved_paired", 0, 5e-4),
         ("reference_popular", 0, 2e-4),
         ("improved", 0, 1e-3),
+        ("crisp", 0, 5e-4),
     ],
 )
 def test_a_run_is_the_loop_written_plainly(recipe, seed, learning_rate, in_float64, light, tmp_path, monkeypatch):
-    """Five epochs of two batches; of 90 images, 26 others are left over in each. The rate falls batch by batch."""
+    """Five epochs of two batches; of 90 images, 26 others are left over in each. The rate falls batch by batch.
+
+    The noise of a batch and the moves of its images come from one stream.
+    """
+    latent_dim = 22 if recipe == "crisp" else 6
     images = first_digits().images[:90].double()
     monkeypatch.setattr(part2.train_gan, "load_mnist", lambda split: Digits(first_digits().images.double(), None))
     given = ["--learning_rate", learning_rate] if learning_rate == 1e-3 else []  # else the recipe's
-    flags = ["--recipe", recipe, "--seed", seed, "--data_size", 90, "--n_epochs", 5, "--log_interval", 1, *given]
+    flags = ["--recipe", recipe, "--seed", seed, "--data_size", 90, "--n_epochs", 5, "--log_interval", 1]
+    flags += ["--latent_dim", latent_dim, *given]
     folder = PART2.start(tmp_path / "run", *flags)
 
     torch.manual_seed(seed)
-    generator, discriminator = NarrowGenerator(6, epsilon=RECIPES[recipe].epsilon), NarrowDiscriminator()
+    generator, discriminator = NarrowGenerator(latent_dim, epsilon=RECIPES[recipe].epsilon), NarrowDiscriminator()
     orders = [torch.randperm(90, generator=seeds.generator(seed, "order", epoch)) for epoch in range(5)]
     indices = [part for order in orders for part in order[:64].split(32)]
-    noise = [torch.randn(32, 6, generator=seeds.generator(seed, "noise", batch)) for batch in range(1, 11)]
+    streams = [seeds.generator(seed, "noise", batch) for batch in range(1, 11)]
+    noise = [torch.randn(32, latent_dim, generator=stream) for stream in streams]
+    for z in noise if recipe == "crisp" else ():
+        z[:, :20] = torch.where(z[:, :20] > 0, 3.0, -3.0)
+    moves = [torch.randn(32, 2, 2, 3, generator=stream) for stream in streams]
     halving = RECIPES[recipe].halving
     rates = [learning_rate / (1 + (batch / 2) / halving if halving else 1) for batch in range(10)]
-    batches = zip([images[index] for index in indices], noise, rates, strict=True)
+    if recipe == "crisp":  # over the last one and a half of five epochs
+        rates = [rate * min(1, (5 - batch / 2) / 1.5) for batch, rate in enumerate(rates)]
+    batches = zip([images[index] for index in indices], noise, rates, moves, strict=True)
     logged, average = train_plainly(generator, discriminator, RECIPES[recipe], batches)
 
     rows = read_metrics(folder)
@@ -59,7 +71,7 @@ def test_a_run_is_the_loop_written_plainly(recipe, seed, learning_rate, in_float
     for name, network in (("generator", generator), ("discriminator", discriminator), ("average", average)):
         for key, weight in network.named_parameters() if name in trained else ():
             torch.testing.assert_close(trained[name][key], weight.data, rtol=1e-6, atol=1e-8)
-    assert ("average" in trained) == recipe.startswith("improved")
+    assert ("average" in trained) == (RECIPES[recipe].average > 0)
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("float32", None), ("bf16", torch.bfloat16)])
@@ -83,13 +95,14 @@ def test_width_latent_dim_and_precision_reach_both_networks(precision, dtype, li
     watch(NarrowDiscriminator)
     monkeypatch.setattr(part2.train_gan, "draw_grid", lambda *_: None)
     folder = PART2.start(tmp_path / "run", "--recipe", "reference_wide", "--precision", precision)
-    assert built == [(NarrowGenerator, 6, 2, 1e-5), (NarrowDiscriminator, 2)]
+    assert built == [(NarrowGenerator, 6, 2, 1e-5, 0), (NarrowDiscriminator, 2)]
     assert passes == [(NarrowGenerator, dtype), (NarrowDiscriminator, dtype), (NarrowDiscriminator, dtype)] * 6
     saved = PART2.saved(folder)
-    assert [saved[name] for name in ("latent_dim", "width", "epsilon", "recipe")] == [
+    assert [saved[name] for name in ("latent_dim", "width", "epsilon", "signs", "recipe")] == [
         6,
         2,
         1e-5,
+        0,
         asdict(RECIPES["reference_wide"]),
     ]
 
@@ -203,6 +216,9 @@ def test_defaults_are_the_assignments_and_the_recipes():
 def test_a_mistake_is_one_line_that_names_the_flag_and_nothing_is_written(mistake, monkeypatch):
     monkeypatch.setattr(part2.train_gan, "train", lambda args: None)
     assert "--batch_size: 257 is more than" in mistake(part2.train_gan, "--data_size", 256, "--batch_size", 257)
+    assert "--latent_dim: 20 of its numbers are signs" in mistake(
+        part2.train_gan, "--recipe", "crisp", "--latent_dim", 20
+    )
     to_choose_by = ["--eval_interval", "1", "--data_size"]
     assert "--eval_split validation: those" in mistake(part2.train_gan, *to_choose_by, "50001")
     assert parse_args([*to_choose_by, "50000"]).eval_split == "validation"
