@@ -12,7 +12,7 @@ from part2.networks import Discriminator, Generator, measure_statistics
 
 PRECISIONS = ("float32", "bf16")
 PENALTY_INTERVAL = 8  # batches; its weight is then multiplied by this (Karras et al. 2020)
-MOVE = 0.1  # standard deviation of each of the six numbers that say how `moved` moves an image
+MOVE = 0.05  # standard deviation of each of the six numbers that say how `moved` moves an image
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Recipe:
 
 REFERENCE = Recipe()
 IMPROVED = Recipe(betas=(0.0, 0.99), learning_rate=5e-4, halving=20, penalty=0.3, average=0.9999)
-CRISP = replace(IMPROVED, generator_rate=2.0, fall=0.3, consistency=0.3, signs=20)  # fewer digits smudged, less varied
+CRISP = replace(IMPROVED, generator_rate=2.0, fall=0.3, consistency=1.0, signs=20)  # fewer digits smudged, less varied
 
 RECIPES = {
     "reference": REFERENCE,
@@ -121,7 +121,7 @@ def gradient_penalty(logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor
 def moved(images: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
     """Images (n, 1, 28, 28), each turned, scaled, sheared and shifted a little by its own move (n, 2, 3).
 
-        moved(p) = image(p + 0.1 (A p + b)),    (A b): the move, standard normal; p in [−1, 1]²
+        moved(p) = image(p + 0.05 (A p + b)),    (A b): the move, standard normal; p in [−1, 1]²
 
     What comes from outside the image is black.
     """

@@ -125,7 +125,7 @@ ITEMS = {
 }
 ITEMS = [(script, step, item) for (script, step), items in ITEMS.items() for item in items.split()]
 # What says what the file is, what rebuilds the network, seconds (test_saving.py), a curriculum's network at its end.
-BESIDES = {"schema", "kind", "model", "sizes", "encoding", "latent_dim", "width", "epsilon", "recipe"}
+BESIDES = {"schema", "kind", "model", "sizes", "encoding", "latent_dim", "width", "epsilon", "signs", "recipe"}
 BESIDES |= {"clock.seconds", "clock.run", "progress.best"}
 
 

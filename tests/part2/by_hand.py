@@ -13,8 +13,8 @@ def move_plainly(images: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
     y, x = torch.meshgrid(*2 * [(2 * pixels + 1) / 28 - 1], indexing="ij")
     moved = []
     for image, ((a, b, right), (c, d, down)) in zip(images.squeeze(1), moves, strict=True):
-        column = ((x + 0.1 * (a * x + b * y + right) + 1) * 28 - 1) / 2
-        row = ((y + 0.1 * (c * x + d * y + down) + 1) * 28 - 1) / 2
+        column = ((x + 0.05 * (a * x + b * y + right) + 1) * 28 - 1) / 2
+        row = ((y + 0.05 * (c * x + d * y + down) + 1) * 28 - 1) / 2
         weights = [(1 - (place.unsqueeze(2) - pixels).abs()).clamp_min(0) for place in (row, column)]
         moved.append(torch.einsum("ij,rci,rcj->rc", image + 1, *weights) - 1)
     return torch.stack(moved).unsqueeze(1)

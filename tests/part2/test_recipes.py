@@ -50,7 +50,7 @@ def test_moved_images_by_hand(in_float64):
     torch.testing.assert_close(recipes.moved(images, moves), move_plainly(images, moves), rtol=0, atol=1e-9)
     shift = torch.zeros(5, 2, 3)
     torch.testing.assert_close(recipes.moved(images, shift), images, rtol=0, atol=1e-12)
-    shift[:, 0, 2], shift[:, 1, 2] = 10 * 2 * 3 / 28, 10 * 2 / 28
+    shift[:, 0, 2], shift[:, 1, 2] = 20 * 2 * 3 / 28, 20 * 2 / 28
     shifted = torch.full_like(images, -1.0)
     shifted[..., :-1, :-3] = images[..., 1:, 3:]
     torch.testing.assert_close(recipes.moved(images, shift), shifted, rtol=0, atol=1e-12)
