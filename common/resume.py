@@ -43,7 +43,11 @@ def parse_or_resume(
     config = runs.read_config(folder)
     if config.get("script") != script:
         raise UserError(f"--resume {folder}: is a run of {config.get('script')}, not of {script}")
-    before = plain(parser.parse_args([])) | config["arguments"]  # a flag that is newer than the run has its default
+    defaults = plain(parser.parse_args([]))
+    for name, value in config["arguments"].items():
+        if defaults.get(name) is not None and _kind(value) is not _kind(defaults[name]):
+            raise UserError(f"{folder / 'config.json'}: is damaged ({name} is {value!r})")
+    before = defaults | config["arguments"]  # a flag that is newer than the run has its default
     parser.set_defaults(**config["arguments"])
     args = parser.parse_args(argv)
     args.processes, args.resume, args.out_dir = distributed.PROCESSES, folder, folder
@@ -59,6 +63,11 @@ def parse_or_resume(
     args.threads = args.threads or torch.get_num_threads()  # the run is older than the flag
     check_tensorboard(args)
     return args
+
+
+def _kind(value) -> type:
+    """The type of a setting; an int may stand for a float."""
+    return float if type(value) is int else type(value)
 
 
 def check_tensorboard(args: argparse.Namespace) -> None:

@@ -26,7 +26,7 @@ EXCEPTIONS = {
     "palindromes tested; training images without the last 10,000": [3_000, 50_000, 53_000, 53_100, 250_000],
     "four times the length reached; Hochreiter & Schmidhuber 1997, task 2c": [640, 49_000, 203_000],
     "runs that were not kept, and the page says so": [0.997, 4e-4],
-    "versions of Python and PyTorch": [3.11, 2.14, 2.15],
+    "versions of Python and PyTorch": [3.11, 3.12, 2.11, 2.14, 2.15],
 }
 LEFT_OUT = r"(?ms)```.*?```|^    [^\n]*|`[^`]*`|\]\([^)]*\)|\{\{.*?\}\}|\b[0-9a-f]{12}\b|\b(19|20)\d\d\b(?!,\d)"
 LEFT_COLUMNS = re.compile("precision|recall|density|coverage|share|smudged|score|.*_autoencoder")  # in table.md
@@ -89,7 +89,7 @@ def recorded_rows(header: list[str]):
         yield [way, ", ".join(f"{step['strength']:g}" for step in steps), *(f"{a:.1f} ({b:.1f})" for a, b in floors)]
     names, rows = ("frechet", "frechet_autoencoder", "recall", "coverage", "smudged"), {}
     trials = record("part2/trials/trials.csv")
-    for row in trials + record("part2/trials/forks.csv"):
+    for row in trials + record("part2/trials/forks.csv") + record("part2/trials/gpu.csv"):
         rows.setdefault(f"{row['lever']}, epoch {row['epoch']}", []).append(row)
     for row in [row for row in trials if row["epoch"] == "20"] + record("part2/trials/go_on.csv"):
         rows.setdefault(row["lever"], []).append(row)

@@ -247,6 +247,14 @@ def test_a_flag_newer_than_the_run_had_its_default(run):
 
 
 @all_scripts
+def test_a_setting_edited_by_hand_is_named_if_it_is_none(script, run):
+    config = read_json((folder := run(script)) / "config.json")
+    for name, wrong in [("seed", None), ("data_size", "many"), ("deterministic", 1), ("device", [])]:
+        write_json(folder / "config.json", config | {"arguments": config["arguments"] | {name: wrong}})
+        assert refused(script, folder) == f"{folder / 'config.json'}: is damaged ({name} is {wrong!r})"
+
+
+@all_scripts
 def test_a_finished_run_is_refused_unless_more_epochs_are_asked_for(script, unfinished, tmp_path):
     folder = script.start(tmp_path / "finished")
     assert "this run is finished; " in refused(script, folder)
