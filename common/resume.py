@@ -43,13 +43,9 @@ def parse_or_resume(
     config = runs.read_config(folder)
     if config.get("script") != script:
         raise UserError(f"--resume {folder}: is a run of {config.get('script')}, not of {script}")
-    defaults = plain(parser.parse_args([]))
-    for name, value in config["arguments"].items():
-        if defaults.get(name) is not None and _kind(value) is not _kind(defaults[name]):
-            raise UserError(f"{folder / 'config.json'}: is damaged ({name} is {value!r})")
-    before = defaults | config["arguments"]  # a flag that is newer than the run has its default
-    parser.set_defaults(**config["arguments"])
-    args = parser.parse_args(argv)
+    given = _as_flags(config["arguments"], known=vars(parser.parse_args([])))
+    before = config["arguments"] | plain(parser.parse_args(given))  # a flag newer than the run has its default
+    args = parser.parse_args(given + (sys.argv[1:] if argv is None else argv))
     args.processes, args.resume, args.out_dir = distributed.PROCESSES, folder, folder
     now = plain(args)
     grows = epochs is not None and now[epochs] > before[epochs]
@@ -65,9 +61,14 @@ def parse_or_resume(
     return args
 
 
-def _kind(value) -> type:
-    """The type of a setting; an int may stand for a float."""
-    return float if type(value) is int else type(value)
+def _as_flags(arguments: dict, known: dict) -> list[str]:
+    """Settings of a config as a command line, to be checked like one; those that are no flags are left out."""
+    flags = []
+    for name, value in arguments.items():
+        if name in known and value is not None and value is not False:
+            values = value if isinstance(value, list) else [] if value is True else [value]
+            flags += [f"--{name}={value}" for value in values] if len(values) == 1 else [f"--{name}", *map(str, values)]
+    return flags
 
 
 def check_tensorboard(args: argparse.Namespace) -> None:

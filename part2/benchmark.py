@@ -114,7 +114,7 @@ def assigned(batches: Iterator[torch.Tensor], device: torch.device) -> Callable[
 def ours(name: str, batches: Iterator[torch.Tensor], device: torch.device, bf16: bool = False) -> Callable[[], tuple]:
     """A training step of this recipe, as in train_gan.py; it returns both losses and two accuracies."""
     recipe = RECIPES[name]
-    game = Game(*networks(device, recipe.width), recipe, recipe.learning_rate)
+    game = Game(*networks(device, recipe.width), recipe)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
     count = itertools.count()
 

@@ -59,12 +59,15 @@ LEFT_OUT |= {"logit_training", "logit_unseen", "logit_generated"}
 LEFT_OUT |= {"floors", "floors_autoencoder"}  # they follow from the distances and the last row
 
 
+FAMILIES = [recipe for recipe in RECIPES if "_" not in recipe]
+
+
 def family(recipe: str) -> str:
-    """reference, improved or crisp: the recipe of which this one changes a part."""
+    """The recipe of which this one changes a part, or itself."""
     return recipe.split("_")[0]
 
 
-STYLE_OF = {recipe: STYLES[("reference", "improved", "crisp").index(family(recipe))] for recipe in RECIPES}
+STYLE_OF = {recipe: STYLES[FAMILIES.index(family(recipe))] for recipe in RECIPES}
 
 
 def collect(run: FinishedRun) -> list[dict]:

@@ -50,10 +50,11 @@ class Generator(nn.Module):
     def draw(self, n: int, rng: torch.Generator) -> torch.Tensor:
         """n latent points z (n, latent_dim) on the CPU: standard normal, but the first `signs` numbers are 3 or −3.
 
-        Between two points that differ in a sign there is a gap, as there is between two digits.
+        Between two points that differ in a sign there is a gap, as there is between two digits. A walk from one to the
+        other passes points that are never drawn.
         """
         z = torch.randn(n, self.latent_dim, generator=rng)
-        z[:, : self.signs] = SIGN * z[:, : self.signs].sign()
+        z[:, : self.signs] = torch.where(z[:, : self.signs] > 0, SIGN, -SIGN)
         return z
 
 

@@ -12,7 +12,7 @@ from part2.networks import Discriminator, Generator, measure_statistics
 
 PRECISIONS = ("float32", "bf16")
 PENALTY_INTERVAL = 8  # batches; its weight is then multiplied by this (Karras et al. 2020)
-MOVE = 0.05  # standard deviation of each of the six numbers that say how `moved` moves an image
+MOVE = 0.05  # how far `moved` moves an image
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,12 @@ class Recipe:
     generator_rate  the generator's learning rate as a multiple of the discriminator's
     halving         epochs after which the learning rate is half of what it was at first: lr / (1 + epoch / halving);
                     0: constant
-    fall            over this last part of all epochs, both rates also fall to 0 in a straight line; 0: they do not.
-                    (A finished run that is given more epochs has a later end: they are as high again as before it)
+    fall            the last part of all epochs, in which both rates also fall to 0, in a straight line; 0: none. The
+                    number of epochs is then part of the recipe, so a run cannot be given more of them later
     relativistic    real and generated images are judged in pairs
     penalty         γ, the weight of the gradient penalty; 0: none
-    consistency     λ, the weight of E (D(x) − D(x moved a little))² in the discriminator's loss; 0: none
+    consistency     λ, the weight of E (logit(x) − logit(x moved))² in the discriminator's loss, over real and generated
+                    images; 0: none
     signs           how many of the numbers of z are signs (`Generator.draw`)
     average         how slowly the average of the generator's weights forgets, at most; 0: no average, sample from the
                     last weights
@@ -51,10 +52,10 @@ class Recipe:
     width: int = 1
     epsilon: float = 1e-5
 
-    def make_optimizer(self, network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+    def make_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         if self.optimizer == "rmsprop":
-            return torch.optim.RMSprop(network.parameters(), learning_rate, alpha=self.betas[1])
-        return torch.optim.Adam(network.parameters(), learning_rate, betas=self.betas, fused=True)
+            return torch.optim.RMSprop(network.parameters(), self.learning_rate, alpha=self.betas[1])
+        return torch.optim.Adam(network.parameters(), self.learning_rate, betas=self.betas, fused=True)
 
     def rate(self, epoch: float, n_epochs: int) -> float:
         """The learning rate after so many of `n_epochs` epochs, whole or not, as a part of the first one."""
@@ -121,9 +122,9 @@ def gradient_penalty(logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor
 def moved(images: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
     """Images (n, 1, 28, 28), each turned, scaled, sheared and shifted a little by its own move (n, 2, 3).
 
-        moved(p) = image(p + 0.05 (A p + b)),    (A b): the move, standard normal; p in [−1, 1]²
+        moved(p) = image(p + MOVE (A p + b)),    (A b): the move, standard normal; p in [−1, 1]²
 
-    What comes from outside the image is black.
+    Between pixels it is bilinear, outside the image black.
     """
     grid = F.affine_grid(torch.eye(2, 3, device=moves.device) + MOVE * moves, images.shape, align_corners=False)
     return F.grid_sample(images + 1, grid, align_corners=False) - 1
@@ -147,10 +148,11 @@ class Game:
     `average` is None where the recipe keeps none.
     """
 
-    def __init__(self, generator: Generator, discriminator: Discriminator, recipe: Recipe, learning_rate: float):
+    def __init__(self, generator: Generator, discriminator: Discriminator, recipe: Recipe):
         self.generator, self.discriminator, self.recipe = generator, discriminator, recipe
-        self.generator_optimizer = recipe.make_optimizer(generator, learning_rate)
-        self.discriminator_optimizer = recipe.make_optimizer(discriminator, learning_rate)
+        self.generator_optimizer = recipe.make_optimizer(generator)
+        self.discriminator_optimizer = recipe.make_optimizer(discriminator)
+        self.set_learning_rate(recipe.learning_rate)
         self.average = copy.deepcopy(generator) if recipe.average else None
 
     def learners(self) -> dict:
@@ -158,6 +160,7 @@ class Game:
         return {name: learner for name, learner in vars(self).items() if name != "recipe" and learner is not None}
 
     def set_learning_rate(self, learning_rate: float) -> None:
+        """The discriminator's; the generator's is the recipe's multiple of it."""
         self.generator_optimizer.param_groups[0]["lr"] = self.recipe.generator_rate * learning_rate
         self.discriminator_optimizer.param_groups[0]["lr"] = learning_rate
 
@@ -202,7 +205,7 @@ def train_step(
         penalty = gradient_penalty(logits, images) if penalised else 0.0
     change = 0.0
     if recipe.consistency:  # both kinds: balanced consistency (Zhao et al. 2021)
-        others = moved(images.detach(), moves.transpose(0, 1).flatten(0, 1))
+        others = moved(images.detach(), torch.cat(moves.unbind(1)))
         with autocast:
             change = (discriminator(others).float() - logits).square().mean()
     real_logits, fake_logits = logits.chunk(2)

@@ -1,8 +1,8 @@
 """Rejection: leave out the latent points whose images are likely to lie between two digits.
 
-A continuous generator maps a connected space onto digits that are not connected, so some of its images must lie in
-between (Tanielian et al. 2020). Two scores find many of them without any knowledge of digits. The points with the
-lowest ones are left out, or, by both scores, those with the lowest sum of ranks:
+A continuous generator maps a connected space (if no numbers of z are signs) onto digits that are not connected, so some
+of its images must lie in between (Tanielian et al. 2020). Two scores find many of them without any knowledge of digits.
+The points with the lowest ones are left out, or, by both scores, those with the lowest sum of ranks:
 
     logit       the logit of D(G(z)): the discriminator takes the image for a generated one   (Azadi et al. 2019)
     jacobian    −|∂G/∂z|²: there a small step changes the image much                          (Tanielian et al. 2020)

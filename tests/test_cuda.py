@@ -9,7 +9,7 @@ from part1.lstm import LSTM
 from part1.networks import load_network
 from part2.judge import Judge, sample
 from part2.networks import load_generator
-from tests.tiny_runs import CURRICULUM, PART1, all_scripts, differences, ending, stop
+from tests.tiny_runs import CURRICULUM, PART1, PART2, all_scripts, differences, ending, stop
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here"),
@@ -27,7 +27,8 @@ def test_the_lstm_is_nn_lstm_there_too(plain, differences_to):
 
 @all_scripts
 def test_runs_are_stopped_and_resumed_in_the_same_bits(script, tmp_path):
-    flags = ("--device", "cuda", "--deterministic")
+    flags = ["--device", "cuda", "--deterministic"]
+    flags += ["--recipe", "crisp", "--latent_dim", "22"] if script is PART2 else []
     script.start(tmp_path / "straight", *flags)
     stop(script.start, 4, tmp_path / "run", *flags)
     script.resume(tmp_path / "run")

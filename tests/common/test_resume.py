@@ -23,6 +23,7 @@ CASES += [(CURRICULUM, step, ()) for step in (1, 7, 10, 12, 13, 20)]  # logged a
 VARIANTS = [(PART2, ("--precision", "bf16"))]
 VARIANTS += [(PART1, ("--model", "rnn")), (PART1, ("--model", "torch_lstm")), (PART1, ("--plain",))]
 VARIANTS += [(PART2, ("--recipe", "reference")), (PART2, ("--recipe", "improved_paired"))]
+VARIANTS += [(PART2, ("--recipe", "crisp", "--latent_dim", "22"))]
 CASES += [(script, 4, flags) for script, flags in VARIANTS]
 CASES += [pytest.param(script, step, flags, marks=soak) for script, flags in VARIANTS for step in (1, 2, 3, 5, 6)]
 
@@ -247,11 +248,21 @@ def test_a_flag_newer_than_the_run_had_its_default(run):
 
 
 @all_scripts
-def test_a_setting_edited_by_hand_is_named_if_it_is_none(script, run):
+def test_a_setting_of_the_wrong_kind_is_named(script, run, capsys):
     config = read_json((folder := run(script)) / "config.json")
-    for name, wrong in [("seed", None), ("data_size", "many"), ("deterministic", 1), ("device", [])]:
+    for name, wrong in [("seed", 1.5), ("data_size", "many"), ("deterministic", 1), ("device", []), ("batch_size", 0)]:
         write_json(folder / "config.json", config | {"arguments": config["arguments"] | {name: wrong}})
-        assert refused(script, folder) == f"{folder / 'config.json'}: is damaged ({name} is {wrong!r})"
+        with pytest.raises(SystemExit, match="2"):
+            script.module.parse_args(["--resume", str(folder)])
+        assert f"argument --{name}: " in capsys.readouterr().err
+    config["arguments"].update(seed=None, no_longer_a_flag=3)
+    write_json(folder / "config.json", config)
+    assert script.module.parse_args(["--resume", str(folder)]).seed == 0
+
+
+def test_a_run_whose_rates_fall_to_its_end_cannot_get_another_end(tmp_path):
+    folder = PART2.start(tmp_path / "run", "--recipe", "crisp", "--latent_dim", "22")
+    assert refused(PART2, folder, "--n_epochs", "5").endswith("does not fit this training: n_epochs 2 → 5")
 
 
 @all_scripts

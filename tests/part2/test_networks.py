@@ -74,11 +74,13 @@ def test_a_wrong_shape_or_dtype_is_named(network, x):
         network(x.double())
 
 
-def test_latent_points_are_normal_but_for_the_signs():
+def test_latent_points_are_normal_but_for_the_signs(monkeypatch):
     z, with_signs = (Generator(5, signs=signs).draw(1000, seeds.generator(0, "z")) for signs in (0, 2))
     assert torch.equal(z, torch.randn(1000, 5, generator=seeds.generator(0, "z")))
     assert torch.equal(with_signs[:, 2:], z[:, 2:])
     assert torch.equal(with_signs[:, :2], torch.where(z[:, :2] > 0, 3.0, -3.0))
+    monkeypatch.setattr(torch, "randn", lambda *shape, generator: torch.zeros(shape))  # a 0 is drawn now and then
+    assert torch.equal(Generator(5, signs=2).draw(4, None)[:, :2], torch.full((4, 2), -3.0))
 
 
 @pytest.mark.parametrize("signs", [0, 2])

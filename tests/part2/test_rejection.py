@@ -55,6 +55,12 @@ def test_the_points_with_the_lowest_scores_are_left_out_and_the_order_stays():
     assert sample(generator, 0, 100, highest).mean() > sample(generator, 0, 100).mean()
 
 
+@pytest.mark.parametrize("rejection", [None, Rejection([lambda z: z[:, 2]], 0.5)])
+def test_points_are_drawn_as_the_generator_draws_them(rejection):
+    z = draw_latents(Generator(3, signs=2).eval(), 50, seeds.generator(1, "x"), rejection)
+    assert (z[:, :2].abs() == 3).all() and len(z[:, 2].unique()) == 50
+
+
 def test_by_two_scores_the_points_with_the_lowest_sum_of_ranks_are_left_out():
     """Ranks 0, 1, 2, 3 by the first score and 1, 3, 0, 2 by the second: 1, 4, 2, 5; by the scores' sum, 1, 3, 0, 2."""
     first, second = torch.tensor([0.0, 1, 2, 3]), torch.tensor([50.0, 70, 40, 60])
