@@ -3,9 +3,10 @@
     python make_report.py                 all steps, in order; days on two cores
     python make_report.py sweep gates     these steps only
 
-Only the trials and the earlier versions in NOTES.md, and the project's own two judges (part2/train_judges.py), are not
-made again. Finished runs of sweeps and comparisons are not repeated and unfinished ones are resumed, so if it is
-stopped, start it again. The files that come with the project are replaced one by one, each when the new file is there.
+Only the trials, the earlier versions and the benchmarks on CUDA in NOTES.md, and the project's own two judges
+(part2/train_judges.py), are not made again. Finished runs of sweeps and comparisons are not repeated and unfinished
+ones are resumed, so if it is stopped, start it again. The files that come with the project are replaced one by one,
+each when the new file is there.
 """
 
 import argparse
@@ -21,7 +22,9 @@ from common.runs import OUTPUTS, PRETRAINED, ROOT
 from common.sweeps import PlannedRun, run_all
 from part1.memory import LENGTHS
 from part1.networks import export_network
+from part2.compare import family
 from part2.generators import export_networks
+from part2.recipes import RECIPES
 from part2.rejection import SCORES
 
 SHOWN = OUTPUTS / "report"
@@ -97,7 +100,8 @@ def compare() -> None:
     collapse = ["--recipes", "reference", "--seeds", *"3456789", "--n_epochs", "60", "--eval_interval", "20"]
     call(*COMPARE, *collapse, "--out_dir", OUTPUTS / "part2" / "collapse")
     brief = ["--n_epochs", "20", "--eval_interval", "5"]
-    call(*COMPARE, *brief, "--out_dir", OUTPUTS / "part2" / "levers")
+    changed = [name for name in RECIPES if family(name) in GENERATORS and name != "reference_popular"]
+    call(*COMPARE, "--recipes", *changed, *brief, "--out_dir", OUTPUTS / "part2" / "levers")
     soon = ["--recipes", "improved", "--n_epochs", "10", "--eval_interval", "1"]
     call(*COMPARE, *soon, "--out_dir", OUTPUTS / "part2" / "soon")
     bf16 = ["--recipes", "improved", *brief, "--precision", "bf16"]

@@ -218,7 +218,7 @@ def read_metrics(folder: Path) -> list[dict]:
 
 
 def newest(*scripts: str, finished: bool) -> Path | None:
-    """The folder under outputs/ of the newest finished, or unfinished, run of the scripts (part2/train_gan.py, …).
+    """The folder in outputs/part1 or part2 of the newest finished, or unfinished, run of scripts (part1/train.py, …).
 
     An unfinished run counts only if it has saved a checkpoint. A copied or renamed folder does not count.
     """
@@ -236,8 +236,8 @@ def newest(*scripts: str, finished: bool) -> Path | None:
 
 
 def find_run(named: Path | None, scripts: list[str], pretrained: Path) -> Path:
-    """Choose the run or checkpoint to load: `named` if it is given, else the newest finished run of the scripts under
-    outputs/, else the pretrained one. Prints which one it is, and why."""
+    """Choose the run or checkpoint to load: `named` if it is given, else the newest finished run of the scripts in
+    outputs/part1 or part2, else the pretrained one. Prints which one it is, and why."""
     path = named or newest(*scripts, finished=True)
     if named:
         if not named.exists():
@@ -246,7 +246,8 @@ def find_run(named: Path | None, scripts: list[str], pretrained: Path) -> Path:
     elif path:
         why = f"the newest finished run; for the pretrained one: --run {pretrained.relative_to(ROOT)}"
     else:
-        path, why = pretrained, f"the pretrained one, as no run of {' or '.join(scripts)} has finished under outputs/"
+        nowhere = f"no run of {' or '.join(scripts)} has finished in outputs/{Path(scripts[0]).parent}"
+        path, why = pretrained, f"the pretrained one, as {nowhere}"
     print_line(f"network: {path} ({why})")
     return path
 

@@ -4,7 +4,7 @@
     python part1/explore.py --run outputs/pretrained/lstm      the pretrained network
     python part1/explore.py --run outputs/part1/MY-RUN --seed 3
 
-Without --run, it takes the newest finished run of train.py or train_curriculum.py under outputs/, else the pretrained
+Without --run, it takes the newest finished run of train.py or train_curriculum.py in outputs/part1, else the pretrained
 LSTM. Writes a folder outputs/part1/explore-seedN-TIME with result.json and explore.html, one file of 0.4 MB that needs
 no server and no internet. The page reads up to 100,000 digits with the equations of lstm.py (they are in lstm.js). Over
 time it shows c of the units that carry the first digit, i, f and o of one of these units, and the probability of each

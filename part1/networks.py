@@ -123,7 +123,7 @@ def build(model: str, sizes: dict[str, int], init: str, length: int, seed: int, 
 
 def find_network(named: Path | None) -> Path:
     """Choose the run or checkpoint to load: `named` if it is given, else the newest finished run of Part 1's train
-    scripts under outputs/, else the pretrained LSTM."""
+    scripts in outputs/part1, else the pretrained LSTM."""
     return find_run(named, ["part1/train.py", "part1/train_curriculum.py"], PRETRAINED / "lstm")
 
 

@@ -4,10 +4,10 @@
     python part1/show_gates.py --digits 7 3 1 1 3
     python part1/show_gates.py --run outputs/part1/MY-RUN --input_length 1000
 
-Writes gates.png. From top to bottom it shows the digits; over time, the input gate i, the forget gate f, the output
-gate o and the memory c of the units that carry the memory; how much the final answer depends on each digit; and how
-well the first digit is known at each step. A long palindrome is shown twice: its first steps, and all of it. For an
-nn.LSTM, the picture shows the LSTM by hand with the same weights.
+Writes a folder outputs/part1/gates-TN-TIME with result.json and gates.png. From top to bottom it shows the digits; over
+time, the input gate i, the forget gate f, the output gate o and the memory c of the units that carry the memory; how
+much the final answer depends on each digit; and how well the first digit is known at each step. A long palindrome is
+shown twice: its first steps, and all of it. For an nn.LSTM, the picture shows the LSTM by hand with the same weights.
 
 Three things are measured. How much a unit carries the memory: R², the part of the variance of its c(T) over many
 palindromes that the first digit explains. How much the memory knows: a linear map from c(t) to the first digit, fitted

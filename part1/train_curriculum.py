@@ -17,11 +17,11 @@ In the first phase the network learns to remember. In the second it learns to do
 keeps memories from drifting. Without it, some memories last for thousands of steps only because f is rounded to 1, and
 fade later.
 
-Writes a folder outputs/part1/MODEL-curriculum-TN-seedN-TIME with curves.png (accuracy and length over sequences),
-metrics.jsonl, checkpoint.pt (the last network, and all that --resume needs) and result.json (the accuracy at --lengths,
-on sequences never trained on). In metrics.jsonl, `length` is the longest length in training at the row's last batch:
-the batch's own length in the first phase, the longest of the five in the second. In result.json it is the length at
-which the first phase ended.
+Writes a folder outputs/part1/MODEL-curriculum-TN-seedN-TIME (for --task marker: MODEL-curriculum-marker-TN-…) with
+curves.png (accuracy and length over sequences), metrics.jsonl, checkpoint.pt (the last network, and all that --resume
+needs) and result.json (the accuracy at --lengths, on sequences never trained on). In metrics.jsonl, `length` is the
+longest length in training at the row's last batch: the batch's own length in the first phase, the longest of the five
+in the second. In result.json it is the length at which the first phase ended.
 """
 
 import argparse

@@ -5,7 +5,7 @@
     python part2/evaluate.py --images my_digits.npy                              digits from any other program
     python part2/evaluate.py --classifier outputs/part2/MY-CLASSIFIER            by another judge (train_judges.py)
 
-Without --run, it takes the newest finished run of train_gan.py under outputs/, else the pretrained generator. Beside
+Without --run, it takes the newest finished run of train_gan.py in outputs/part2, else the pretrained generator. Beside
 every figure stands the same figure of as many real training images. First comes distance ÷ floor: the Fréchet distance,
 divided by that of the real images. Writes a folder outputs/part2/evaluate-seedN-TIME with result.json and
 neighbours.png (some digits, and under each the training images nearest to it).

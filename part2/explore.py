@@ -4,9 +4,9 @@
     python part2/explore.py                                       the newest run's generator
     python part2/explore.py --run outputs/pretrained/generator    the pretrained generator
 
-Without --run, it takes the newest finished run of train_gan.py under outputs/, else the pretrained generator. Writes a
-folder outputs/part2/explore-seedN-TIME with explore.html, one file of 9 MB that needs neither a server nor a network,
-and result.json. The dragged point stands for
+Without --run, it takes the newest finished run of train_gan.py in outputs/part2, else the pretrained generator. Writes
+a folder outputs/part2/explore-seedN-TIME with explore.html, one file of 9 MB that needs neither a server nor the
+internet, and result.json. The dragged point stands for
 
     z = w_1 z_1 + w_2 z_2 + w_3 z_3,    w_k ≥ 0 and w_1 + w_2 + w_3 = 1
 

@@ -9,7 +9,7 @@ from part2.networks import KIND, load_discriminator, load_generator
 
 def find_generator(named: Path | None) -> Path:
     """Choose the run or checkpoint to sample from: `named` if it is given, else the newest finished run of train_gan.py
-    under outputs/, else the pretrained generator."""
+    in outputs/part2, else the pretrained generator."""
     return find_run(named, ["part2/train_gan.py"], PRETRAINED / "generator")
 
 

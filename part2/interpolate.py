@@ -3,11 +3,11 @@
     python part2/interpolate.py                         the assignment's walks: 3 → 4 and 9 → 3 → 2
     python part2/interpolate.py --digits 1 7 2 --mode slerp
 
-It takes the newest finished run of train_gan.py under outputs/, else the pretrained generator, and finds latent points
-whose images a classifier reads as the digits asked for (--reject leaves out points that are likely to lie between two
-digits). Writes a folder outputs/part2/interpolate-seedN-TIME with one picture for each walk (the images, and below them
-what the classifier reads all along), a GIF of each walk, and result.json: the readings, and what stands in the middle
-of many such walks.
+It takes the newest finished run of train_gan.py in outputs/part2, else the pretrained generator, and finds latent
+points whose images a classifier reads as the digits asked for (--reject leaves out points that are likely to lie
+between two digits). Writes a folder outputs/part2/interpolate-seedN-TIME with one picture for each walk (the images,
+and below them what the classifier reads all along), a GIF of each walk, and result.json: the readings, and what stands
+in the middle of many such walks.
 """
 
 import argparse

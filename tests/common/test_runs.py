@@ -162,7 +162,7 @@ def test_the_network_to_use_is_the_named_run_else_the_newest_finished_one_else_t
     old, new = (leave(outputs / "part2" / name, GAN, day, True) for day, name in enumerate(["old", "new"], start=1))
     assert find_run(None, [GAN], pretrained) == new and find_run(old, [GAN], pretrained) == old
     first, second, third = capsys.readouterr().out.splitlines()
-    assert first.endswith("(the pretrained one, as no run of part2/train_gan.py has finished under outputs/)")
+    assert first.endswith("(the pretrained one, as no run of part2/train_gan.py has finished in outputs/part2)")
     assert second.endswith("(the newest finished run; for the pretrained one: --run outputs/pretrained/generator)")
     assert third == f"network: {old} (named by --run)"
     with pytest.raises(UserError, match=r"--run .*gone: there is no such run"):
