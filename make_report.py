@@ -106,7 +106,9 @@ def compare() -> None:
     call(*COMPARE, *soon, "--out_dir", OUTPUTS / "part2" / "soon")
     bf16 = ["--recipes", "improved", *brief, "--precision", "bf16"]
     call(*COMPARE, *bf16, "--out_dir", OUTPUTS / "part2" / "bf16")
-    for name in ("compare", "collapse", "levers", "soon", "bf16"):
+    crisp = ["--recipes", "crisp", "--seeds", *"01", "--n_epochs", "90", "--eval_interval", "30"]
+    call(*COMPARE, *crisp, "--precision", "bf16", "--out_dir", OUTPUTS / "part2" / "crisp")
+    for name in ("compare", "collapse", "levers", "soon", "bf16", "crisp"):
         show_comparison(name)
     for recipe in GENERATORS:
         run = COMPARISON / "runs" / f"{recipe}-seed0"
@@ -144,6 +146,9 @@ def generators() -> None:
     for recipe, run in GENERATORS.items():
         for script in ("evaluate", "interpolate"):
             run_and_show(f"part2/{recipe}/{script}", f"part2/{script}.py", "--run", run)
+    crisp = OUTPUTS / "part2" / "crisp" / "runs" / "crisp-seed0"
+    run_and_show("part2/crisp/interpolate", "part2/interpolate.py", "--run", crisp)
+    run_and_show("part2/crisp/reject-logit-jacobian", "part2/evaluate.py", "--run", crisp, "--reject", *SCORES)
     for scores in (*([score] for score in SCORES), SCORES):
         flags = ["--run", GENERATORS["improved"], "--reject", *scores]
         run_and_show(f"part2/improved/reject-{'-'.join(scores)}", "part2/evaluate.py", *flags)

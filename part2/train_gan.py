@@ -112,11 +112,8 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
             real = images[distributed.my_part(next(order))]
             noise = seeds.generator(args.seed, "noise", progress.batch + 1)
             z = distributed.my_part(generator.draw(batch_size, noise)).to(device)
-            moves = None
-            if recipe.consistency:
-                moves = distributed.my_part(torch.randn(batch_size, 2, 2, 3, generator=noise)).to(device)
             game.set_learning_rate(args.learning_rate * recipe.rate(progress.batch / batches_per_epoch, args.n_epochs))
-            means.add(*train_step(game, real, z, progress.batch, autocast, moves))
+            means.add(*train_step(game, real, z, progress.batch, autocast))
             progress.batch += 1
             bar.update()
             saver.after_step()

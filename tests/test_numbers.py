@@ -60,7 +60,7 @@ def misread(run: dict, shortest: int = 0, longest: int = 2**22) -> int:
 def recorded_rows(header: list[str]):
     """The rows that the records give for a table with this header."""
     if header[0] == "recipe":
-        for name in ("compare", "levers"):
+        for name in ("compare", "levers", "crisp"):
             [[known, *rows]] = tables(text_of(REPORT / "part2" / name / "table.md"))
             yield from ([row[0], *(row[known.index(RENAMED.get(c, c))] for c in header[1:])] for row in rows)
     if header[0] == "network":

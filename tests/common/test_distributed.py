@@ -121,11 +121,6 @@ def test_each_has_half_of_every_batch_the_same_weights_and_only_the_main_one_spe
     assert (pair(script) / "log.1").read_text() == ""
 
 
-def test_each_moves_its_own_images(tmp_path):
-    crisp = ("--recipe", "crisp", "--latent_dim", "22")
-    assert two(PART2, tmp_path / "log", *flags(PART2, tmp_path / "run", *crisp)) == [0, 0]
-
-
 def signal_to(rank: int, step: int):
     return tiny_runs.after_step(step, tiny_runs.raise_signal) if rank == distributed.RANK else contextlib.nullcontext()
 

@@ -6,22 +6,8 @@ import torch
 from torch import nn
 
 
-def move_plainly(images: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
-    """Images (n, 1, 28, 28), moved by (n, 2, 3): Σ over pixels (i, j) of image(i, j) max(0, 1 − |row − i|) max(0, 1 −
-    |column − j|) is the value at (row, column), between pixels; black, −1, counts as nothing."""
-    pixels = torch.arange(28)
-    y, x = torch.meshgrid(*2 * [(2 * pixels + 1) / 28 - 1], indexing="ij")
-    moved = []
-    for image, ((a, b, right), (c, d, down)) in zip(images.squeeze(1), moves, strict=True):
-        column = ((x + 0.05 * (a * x + b * y + right) + 1) * 28 - 1) / 2
-        row = ((y + 0.05 * (c * x + d * y + down) + 1) * 28 - 1) / 2
-        weights = [(1 - (place.unsqueeze(2) - pixels).abs()).clamp_min(0) for place in (row, column)]
-        moved.append(torch.einsum("ij,rci,rcj->rc", image + 1, *weights) - 1)
-    return torch.stack(moved).unsqueeze(1)
-
-
 def train_plainly(generator, discriminator, recipe, batches) -> tuple[list[list[float]], nn.Module]:
-    """Train both networks on batches of (real images, noise, learning rate, moves of both kinds of images).
+    """Train both networks on batches of (real images, noise, learning rate).
 
     Returns what each batch logs (both losses, the accuracy on real and on generated images), and the average of the
     generator's weights.
@@ -38,7 +24,7 @@ def train_plainly(generator, discriminator, recipe, batches) -> tuple[list[list[
 
     bce, sigmoid, average, logged = nn.BCELoss(), torch.sigmoid, copy.deepcopy(generator), []
     generator_optimizer, discriminator_optimizer = new_optimizer(generator), new_optimizer(discriminator)
-    for batch, (real, z, learning_rate, moves) in enumerate(batches, start=1):
+    for batch, (real, z, learning_rate) in enumerate(batches, start=1):
         ones, zeros = torch.ones(len(real)), torch.zeros(len(real))
         generator_optimizer.param_groups[0]["lr"] = learning_rate * recipe.generator_rate
         discriminator_optimizer.param_groups[0]["lr"] = learning_rate
@@ -59,15 +45,8 @@ def train_plainly(generator, discriminator, recipe, batches) -> tuple[list[list[
         penalty = 0
         if recipe.penalty and batch % 8 == 1:  # γ/2 (R_1 + R_2), for the seven batches that follow too
             penalty = 8 * recipe.penalty / 2 * (size_of_gradient(on_real, real) + size_of_gradient(on_fake, fake))
-        consistency = 0
-        if recipe.consistency:
-            changes = [
-                (discriminator(move_plainly(images.detach(), moves[:, kind])) - logits).square().mean()
-                for kind, (images, logits) in enumerate([(real, on_real), (fake, on_fake)])
-            ]
-            consistency = recipe.consistency * sum(changes) / 2
         discriminator_optimizer.zero_grad()
-        (d_loss + penalty + consistency).backward()
+        (d_loss + penalty).backward()
         discriminator_optimizer.step()
 
         kept = min(recipe.average, batch / (batch + 10))

@@ -37,10 +37,7 @@ from tests.tiny_runs import PART2, NarrowDiscriminator, NarrowGenerator, differe
     ],
 )
 def test_a_run_is_the_loop_written_plainly(recipe, seed, learning_rate, in_float64, light, tmp_path, monkeypatch):
-    """Five epochs of two batches; of 90 images, 26 others are left over in each. The rate falls batch by batch.
-
-    The noise of a batch and the moves of its images come from one stream.
-    """
+    """Five epochs of two batches; of 90 images, 26 others are left over in each. The rate falls batch by batch."""
     images = first_digits().images[:90].double()
     monkeypatch.setattr(part2.train_gan, "load_mnist", lambda split: Digits(first_digits().images.double(), None))
     given = ["--learning_rate", learning_rate] if learning_rate == 1e-3 else []  # else the recipe's
@@ -52,17 +49,15 @@ def test_a_run_is_the_loop_written_plainly(recipe, seed, learning_rate, in_float
     generator, discriminator = NarrowGenerator(22, epsilon=RECIPES[recipe].epsilon), NarrowDiscriminator()
     orders = [torch.randperm(90, generator=seeds.generator(seed, "order", epoch)) for epoch in range(5)]
     indices = [part for order in orders for part in order[:64].split(32)]
-    streams = [seeds.generator(seed, "noise", batch) for batch in range(1, 11)]
-    noise = [torch.randn(32, 22, generator=stream) for stream in streams]
+    noise = [torch.randn(32, 22, generator=seeds.generator(seed, "noise", batch)) for batch in range(1, 11)]
     signs = RECIPES[recipe].signs
     for z in noise:
         z[:, :signs] = torch.where(z[:, :signs] > 0, 3.0, -3.0)
-    moves = [torch.randn(32, 2, 2, 3, generator=stream) for stream in streams]
     halving = RECIPES[recipe].halving
     rates = [learning_rate / (1 + (batch / 2) / halving if halving else 1) for batch in range(10)]
     if recipe == "crisp":  # over the last one and a half of five epochs
         rates = [rate * min(1, (5 - batch / 2) / 1.5) for batch, rate in enumerate(rates)]
-    batches = zip([images[index] for index in indices], noise, rates, moves, strict=True)
+    batches = zip([images[index] for index in indices], noise, rates, strict=True)
     logged, average = train_plainly(generator, discriminator, RECIPES[recipe], batches)
 
     rows = read_metrics(folder)
