@@ -25,8 +25,8 @@ def test_the_named_else_the_newest_finished_else_the_pretrained_is_taken_and_it_
     assert find_generator(None) == new
     assert find_generator(tmp_path) == tmp_path
     assert capsys.readouterr().out.splitlines() == [
-        f"network: {PRETRAINED / 'generator'} (the pretrained one, as no run of part2/train_gan.py has finished under "
-        "outputs/)",
+        f"network: {PRETRAINED / 'generator'} (the pretrained one, as no run of part2/train_gan.py has finished in "
+        "outputs/part2)",
         f"network: {new} (the newest finished run; for the pretrained one: --run outputs/pretrained/generator)",
         f"network: {tmp_path} (named by --run)",
     ]
