@@ -146,9 +146,6 @@ def generators() -> None:
     for recipe, run in GENERATORS.items():
         for script in ("evaluate", "interpolate"):
             run_and_show(f"part2/{recipe}/{script}", f"part2/{script}.py", "--run", run)
-    crisp = OUTPUTS / "part2" / "crisp" / "runs" / "crisp-seed0"
-    run_and_show("part2/crisp/interpolate", "part2/interpolate.py", "--run", crisp)
-    run_and_show("part2/crisp/reject-logit-jacobian", "part2/evaluate.py", "--run", crisp, "--reject", *SCORES)
     for scores in (*([score] for score in SCORES), SCORES):
         flags = ["--run", GENERATORS["improved"], "--reject", *scores]
         run_and_show(f"part2/improved/reject-{'-'.join(scores)}", "part2/evaluate.py", *flags)
