@@ -65,9 +65,12 @@ def _as_flags(arguments: dict, known: dict) -> list[str]:
     """Settings of a config as a command line, to be checked like one; those that are no flags are left out."""
     flags = []
     for name, value in arguments.items():
-        if name in known and value is not None and value is not False:
-            values = value if isinstance(value, list) else [] if value is True else [value]
-            flags += [f"--{name}={value}" for value in values] if len(values) == 1 else [f"--{name}", *map(str, values)]
+        if name not in known or value is None or value is False:
+            continue
+        if isinstance(value, list):
+            flags += [f"--{name}", *map(str, value)]
+        else:
+            flags.append(f"--{name}" if value is True else f"--{name}={value}")
     return flags
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from common import checkpoint
 from common.runs import PRETRAINED, find_run
-from part2.networks import KIND, load_discriminator, load_generator
+from part2.networks import KIND, SIZES, load_discriminator, load_generator
 
 
 def find_generator(named: Path | None) -> Path:
@@ -17,6 +17,6 @@ def export_networks(source: Path, target: Path) -> None:
     """Write the generator to sample from and the discriminator, alone, to `target`: a few megabytes to share instead
     of a whole training."""
     content = checkpoint.load(source, KIND)
-    kept = {key: content[key] for key in ("latent_dim", "width", "epsilon", "signs", "recipe") if key in content}
+    kept = {key: content[key] for key in (*SIZES, "recipe") if key in content}
     networks = {"generator": load_generator(source), "discriminator": load_discriminator(source)}
     checkpoint.save(target, KIND, kept | {name: network.state_dict() for name, network in networks.items()})

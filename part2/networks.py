@@ -13,6 +13,7 @@ from common.cli import UserError
 from common.products import Linear
 
 KIND = "GAN"  # of a checkpoint
+SIZES = ("latent_dim", "width", "epsilon", "signs")  # what rebuilds a generator; older checkpoints lack the last ones
 PIXELS = 28 * 28
 SIGN = 3.0  # the size of a latent number that is a sign
 
@@ -105,8 +106,7 @@ def load_generator(path: Path | str) -> Generator:
     the last weights. UserError if there is no such checkpoint.
     """
     content = checkpoint.load(path, KIND)
-    newer = {"epsilon": content.get("epsilon", 1e-5), "signs": content.get("signs", 0)}  # older checkpoints lack them
-    generator = Generator(content["latent_dim"], content["width"], **newer)
+    generator = Generator(**{name: content[name] for name in SIZES if name in content})
     generator.load_state_dict(content.get("average") or content["generator"])
     return measure_statistics(generator) if content.get("average") else generator.eval()
 
