@@ -24,8 +24,8 @@ class Recipe:
     generator_rate  the generator's learning rate as a multiple of the discriminator's
     halving         epochs after which the learning rate is half of what it was at first: lr / (1 + epoch / halving);
                     0: constant
-    fall            the last part of all epochs, in which both rates also fall to 0, in a straight line; 0: none. The
-                    number of epochs is then part of the recipe, so a run cannot be given more of them later
+    falls           whether both rates also fall to 0 in a straight line over all epochs. The number of epochs is then
+                    part of the recipe, so a run cannot be given more of them later
     relativistic    real and generated images are judged in pairs
     penalty         γ, the weight of the gradient penalty; 0: none
     signs           how many of the numbers of z are signs (`Generator.draw`)
@@ -40,7 +40,7 @@ class Recipe:
     learning_rate: float = 2e-4
     generator_rate: float = 1.0
     halving: float = 0.0
-    fall: float = 0.0
+    falls: bool = False
     relativistic: bool = False
     penalty: float = 0.0
     signs: int = 0
@@ -56,12 +56,12 @@ class Recipe:
     def rate(self, epoch: float, n_epochs: int) -> float:
         """The learning rate after so many of `n_epochs` epochs, whole or not, as a part of the first one."""
         halved = 1 / (1 + epoch / self.halving) if self.halving else 1.0
-        return halved * min(1.0, (n_epochs - epoch) / (self.fall * n_epochs)) if self.fall else halved
+        return halved * (1 - epoch / n_epochs) if self.falls else halved
 
 
 REFERENCE = Recipe()
 IMPROVED = Recipe(betas=(0.0, 0.99), learning_rate=5e-4, halving=20, penalty=0.3, average=0.9999)
-CRISP = replace(IMPROVED, generator_rate=2.0, fall=0.3, signs=20)  # fewer digits smudged, less varied
+CRISP = replace(IMPROVED, generator_rate=2.0, halving=0, falls=True, signs=20)  # fewer digits smudged, less varied
 
 RECIPES = {
     "reference": REFERENCE,

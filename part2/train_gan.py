@@ -81,7 +81,7 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
     run = open_run(args, SCRIPT, f"part2/{args.recipe}-seed{args.seed}", KIND)
     floor = measure_floor(judge, SAMPLES) if judge else {}
     learners = {**game.learners(), "means": means}
-    described = sizes | {"recipe": asdict(recipe)} | ({"n_epochs": args.n_epochs} if recipe.fall else {})
+    described = sizes | {"recipe": asdict(recipe)} | ({"n_epochs": args.n_epochs} if recipe.falls else {})
     saver = Saver(run, args.checkpoint_interval, described, learners, progress)
     table = Table(epoch="d", batch="d", **dict.fromkeys(MEANS, ".3f"), seconds=".1f", floors=".2f")
     order = batches(len(images), batch_size, args.seed, progress.batch, device)

@@ -49,9 +49,8 @@ def test_the_learning_rate_halves_after_the_epochs_named_and_falls_to_0_at_the_e
         rates = [Recipe(halving=10).rate(epoch, n_epochs) for epoch in (0, 10, 30, 90)]
         assert rates == pytest.approx([1, 1 / 2, 1 / 4, 1 / 10])
         assert [Recipe().rate(epoch, n_epochs) for epoch in (0, 99)] == [1, 1]
-    falling = [Recipe(fall=0.25).rate(epoch, 100) for epoch in (0, 75, 80, 99.5, 100)]
-    assert falling == pytest.approx([1, 1, 0.8, 0.02, 0])
-    assert Recipe(halving=10, fall=0.25).rate(90, 100) == pytest.approx(0.1 * 0.4)
+    assert [Recipe(falls=True).rate(epoch, 50) for epoch in (0, 20, 49.5, 50)] == pytest.approx([1, 0.6, 0.01, 0])
+    assert Recipe(halving=10, falls=True).rate(40, 50) == pytest.approx(0.2 * 0.2)
 
 
 def test_the_reference_is_the_assignments_adam_and_nothing_else():

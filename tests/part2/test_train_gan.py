@@ -55,8 +55,8 @@ def test_a_run_is_the_loop_written_plainly(recipe, seed, learning_rate, in_float
         z[:, :signs] = torch.where(z[:, :signs] > 0, 3.0, -3.0)
     halving = RECIPES[recipe].halving
     rates = [learning_rate / (1 + (batch / 2) / halving if halving else 1) for batch in range(10)]
-    if recipe == "crisp":  # over the last one and a half of five epochs
-        rates = [rate * min(1, (5 - batch / 2) / 1.5) for batch, rate in enumerate(rates)]
+    if recipe == "crisp":
+        rates = [rate * (10 - batch) / 10 for batch, rate in enumerate(rates)]
     batches = zip([images[index] for index in indices], noise, rates, strict=True)
     logged, average = train_plainly(generator, discriminator, RECIPES[recipe], batches)
 
