@@ -6,7 +6,8 @@
 All contestants take turns in one process, round after round. A turn is several steps; the first step is not timed. A
 speed is the ratio to the assignment's loop in the same round, as the median over rounds: above 1 is faster. A step
 draws a batch and the noise, and trains both networks once. The floor is the time of the matrix products and of Adam's
-memory traffic. Writes benchmark.csv and, like every run, config.json and result.json.
+memory traffic. (On CUDA its kernels are started one by one, so a step that is replayed can take less.) Writes
+benchmark.csv and, like every run, config.json and result.json.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """Recipes, ways to train the same generator and discriminator: losses, penalty, average, one training step."""
 
 import copy
+import functools
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from common import distributed
+from common.graphs import Replayed
 from part2.networks import Discriminator, Generator, measure_statistics
 
 PRECISIONS = ("float32", "bf16")
@@ -49,9 +51,10 @@ class Recipe:
     epsilon: float = 1e-5
 
     def make_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        settings = {"lr": self.learning_rate, "capturable": next(network.parameters()).is_cuda}
         if self.optimizer == "rmsprop":
-            return torch.optim.RMSprop(network.parameters(), self.learning_rate, alpha=self.betas[1])
-        return torch.optim.Adam(network.parameters(), self.learning_rate, betas=self.betas, fused=True)
+            return torch.optim.RMSprop(network.parameters(), alpha=self.betas[1], **settings)
+        return torch.optim.Adam(network.parameters(), betas=self.betas, fused=True, **settings)
 
     def rate(self, epoch: float, n_epochs: int) -> float:
         """The learning rate after so many of `n_epochs` epochs, whole or not, as a part of the first one."""
@@ -139,10 +142,11 @@ class Game:
         self.discriminator_optimizer = recipe.make_optimizer(discriminator)
         self.set_learning_rate(recipe.learning_rate)
         self.average = copy.deepcopy(generator) if recipe.average else None
+        self.play = Replayed(functools.partial(play, self), self.generator_optimizer, self.discriminator_optimizer)
 
     def learners(self) -> dict:
         """All that a checkpoint must hold, by name."""
-        return {name: learner for name, learner in vars(self).items() if name != "recipe" and learner is not None}
+        return {name: learner for name, learner in vars(self).items() if hasattr(learner, "state_dict")}
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """The discriminator's; the generator's is the recipe's multiple of it."""
@@ -162,6 +166,17 @@ def train_step(
     `batch` counts from 0. Returns the generator's loss, the discriminator's, and the discriminator's accuracy on real
     and on generated images.
     """
+    penalised = game.recipe.penalty > 0 and batch % PENALTY_INTERVAL == 0
+    measures = game.play(real, z, penalised=penalised, autocast=autocast)
+    if game.average:
+        update_average(game.average, game.generator, game.recipe.average, batch + 1)
+    return measures
+
+
+def play(
+    game: Game, real: torch.Tensor, z: torch.Tensor, penalised: bool, autocast: torch.autocast
+) -> tuple[torch.Tensor, ...]:
+    """What of `train_step` is replayed on CUDA: a step of the generator's optimiser and one of the discriminator's."""
     generator, discriminator, recipe = game.generator, game.discriminator, game.recipe
 
     # Generator: make the discriminator call its images real. The discriminator's weights need no gradient here.
@@ -178,7 +193,6 @@ def train_step(
 
     # Discriminator: tell real images from the same fakes, detached. One pass over both.
     images = torch.cat([real, fake.detach()])
-    penalised = recipe.penalty > 0 and batch % PENALTY_INTERVAL == 0
     with autocast:
         logits = discriminator(images.requires_grad_(penalised)).float()
         penalty = gradient_penalty(logits, images) if penalised else 0.0
@@ -189,8 +203,6 @@ def train_step(
     distributed.mean_gradients(discriminator)
     game.discriminator_optimizer.step()
 
-    if game.average:
-        update_average(game.average, generator, recipe.average, batch + 1)
     border = logits.mean() if recipe.relativistic else 0.0  # of paired logits only differences mean something
     on_real, on_fake = (real_logits > border).float().mean(), (fake_logits < border).float().mean()
     return g_loss, d_loss, on_real, on_fake

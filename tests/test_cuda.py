@@ -1,5 +1,7 @@
 """On a CUDA device, where there is one: what the other tests show on the CPU."""
 
+import functools
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,8 @@ from common.runs import PRETRAINED
 from part1.lstm import LSTM
 from part1.networks import load_network
 from part2.judge import Judge, sample
-from part2.networks import load_generator
+from part2.networks import Discriminator, Generator, load_generator
+from part2.recipes import RECIPES, Game, play, train_step
 from tests.tiny_runs import CURRICULUM, PART1, PART2, all_scripts, differences, ending, stop
 
 pytestmark = [
@@ -33,6 +36,27 @@ def test_runs_are_stopped_and_resumed_in_the_same_bits(script, tmp_path):
     stop(script.start, 4, tmp_path / "run", *flags)
     script.resume(tmp_path / "run")
     assert differences(ending(script, tmp_path / "straight"), ending(script, tmp_path / "run")) == []
+
+
+@pytest.mark.parametrize(("recipe", "n_graphs"), [("reference", 1), ("improved", 2), ("crisp", 2)])
+def test_replayed_steps_train_as_the_plain_ones(recipe, n_graphs):
+    """In the same bits, at learning rates that change; a step with the penalty has a graph of its own."""
+    found, autocast = [], torch.autocast("cuda", torch.bfloat16)
+    for plain in (True, False):
+        torch.manual_seed(0)
+        generator = Generator(30, signs=RECIPES[recipe].signs).to(CUDA)
+        game = Game(generator, Discriminator().to(CUDA), RECIPES[recipe])
+        replayed = game.play
+        if plain:
+            game.play = functools.partial(play, game)
+        for batch in range(40):
+            game.set_learning_rate(1e-3 / (1 + batch))
+            real, z = torch.rand(16, 1, 28, 28).to(CUDA), generator.draw(16, None).to(CUDA)
+            found.append(torch.stack([number.detach() for number in train_step(game, real, z, batch, autocast)]))
+        found += [*generator.parameters(), *game.discriminator.parameters()]
+        assert len(replayed.graphs) == (0 if plain else n_graphs)
+    half = len(found) // 2
+    assert all(torch.equal(first, second) for first, second in zip(found[:half], found[half:], strict=True))
 
 
 @pytest.mark.parametrize("script", [PART1, CURRICULUM], ids=str)
