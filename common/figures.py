@@ -64,8 +64,10 @@ def integer_ticks(axis) -> None:
 
 
 def log_ticks(axis) -> None:
-    """Labels of a logarithmic axis at 1, 2, 5, 10, …"""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    """Labels of a logarithmic axis at 1, 2, 5, 10, … and between them, if it is short. Call this when its limits are
+    final."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 5 * low else (1, 1.2, 1.5, 2, 3, 4, 5, 7)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
 

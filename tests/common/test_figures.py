@@ -10,6 +10,7 @@ from common.figures import (
     STYLES,
     draw_curves,
     label_ends,
+    log_ticks,
     new_figure,
     save_animation,
     save_figure,
@@ -101,3 +102,16 @@ def test_each_line_s_label_stands_beside_its_end_in_the_lines_order_and_apart(tm
     boxes = [Text.get_window_extent(text).transformed(to_axes) for text in axes.texts]  # without what leads there
     centres = [(box.y0 + box.y1) / 2 for box in boxes]
     assert all(box.x0 > 1 for box in boxes) and np.diff(centres).min() > 0.09
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"), [((0.97, 1.95), ["1", "1.2", "1.5"]), ((0.9, 40), ["1", "2", "5", "10", "20"])]
+)
+def test_a_logarithmic_axis_has_numbers_if_it_is_short_too(limits, expected):
+    axes = new_figure(4, 3).subplots()
+    axes.set_xscale("log")
+    axes.set_xlim(limits)
+    log_ticks(axes.xaxis)
+    axes.figure.canvas.draw()
+    places = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+    assert [label.get_text() for place, label in places if limits[0] <= place <= limits[1]] == expected
