@@ -4,6 +4,7 @@ import argparse
 import datetime
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -20,13 +21,13 @@ def parse_or_resume(
     argv: list[str] | None,
     script: str,
     may_change: set[str],
-    epochs: str | None = None,
+    epochs: Callable[[dict], str | None] = lambda before: None,
 ) -> argparse.Namespace:
     """Parse the command line of a train script. `args.resume` becomes the folder of the run to resume, or None.
 
     With --resume, flags that are not given come from the run's config.json. Flags that differ from it are refused,
-    because they would change the result. `may_change` names the exceptions. `epochs` names the flag for the number of
-    epochs, which may be larger than before.
+    because they would change the result. `may_change` names the exceptions. `epochs`, given the settings so far, names
+    the flag for the number of epochs, if that may be larger than before.
     """
     args = parser.parse_args(argv)
     args.processes, args.threads = distributed.PROCESSES, args.threads or torch.get_num_threads()
@@ -48,13 +49,14 @@ def parse_or_resume(
     args = parser.parse_args(given + (sys.argv[1:] if argv is None else argv))
     args.processes, args.resume, args.out_dir = distributed.PROCESSES, folder, folder
     now = plain(args)
-    grows = epochs is not None and now[epochs] > before[epochs]
-    free = may_change | {"out_dir"} | ({epochs} if grows else set())
+    flag = epochs(before)
+    grows = flag is not None and now[flag] > before[flag]
+    free = may_change | {"out_dir"} | ({flag} if grows else set())
     fixed = {name: now[name] for name in before if name in now and name not in free}
     if changed := changes(before, fixed):
         raise UserError(f"--resume {folder}: these settings would change the result: {', '.join(changed)}")
     if (folder / "result.json").exists() and not grows:
-        how = f"to train longer, give a larger --{epochs}" if epochs else "start a new one"
+        how = f"to train longer, give a larger --{flag}" if flag else "start a new one"
         raise UserError(f"--resume {folder}: this run is finished; {how}")
     args.threads = args.threads or torch.get_num_threads()  # the run is older than the flag
     check_tensorboard(args)

@@ -184,7 +184,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cli.add_shared_flags(parser)
     cli.add_training_flags(parser)
     may_change = {"checkpoint_interval", "tensorboard", "lengths"}
-    args = parse_or_resume(parser, argv, SCRIPT, may_change, epochs="max_epoch")
+    args = parse_or_resume(parser, argv, SCRIPT, may_change, epochs=lambda _: "max_epoch")
     args.encoding = args.encoding or ("one_hot" if args.input_dim == 10 else "scaled")
     if args.input_dim not in (None, ENCODINGS[args.encoding]):
         parser.error(f"--input_dim {args.input_dim}: with --encoding {args.encoding} it is {ENCODINGS[args.encoding]}")

@@ -81,8 +81,7 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
     run = open_run(args, SCRIPT, f"part2/{args.recipe}-seed{args.seed}", KIND)
     floor = measure_floor(judge, SAMPLES) if judge else {}
     learners = {**game.learners(), "means": means}
-    described = sizes | {"recipe": asdict(recipe)} | ({"n_epochs": args.n_epochs} if recipe.falls else {})
-    saver = Saver(run, args.checkpoint_interval, described, learners, progress)
+    saver = Saver(run, args.checkpoint_interval, sizes | {"recipe": asdict(recipe)}, learners, progress)
     table = Table(epoch="d", batch="d", **dict.fromkeys(MEANS, ".3f"), seconds=".1f", floors=".2f")
     order = batches(len(images), batch_size, args.seed, progress.batch, device)
     with saver, progress_bar(last_batch, "batch", done=progress.batch) as bar:
@@ -211,7 +210,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cli.add_shared_flags(parser)
     cli.add_training_flags(parser)
     may_change = {"save_interval", "checkpoint_interval", "tensorboard"}
-    args = parse_or_resume(parser, argv, SCRIPT, may_change, epochs="n_epochs")
+    args = parse_or_resume(
+        parser, argv, SCRIPT, may_change, epochs=lambda before: None if RECIPES[before["recipe"]].falls else "n_epochs"
+    )
     args.learning_rate = args.learning_rate or RECIPES[args.recipe].learning_rate
     if args.latent_dim <= (signs := RECIPES[args.recipe].signs):
         parser.error(f"argument --latent_dim: {signs} of its numbers are signs in the recipe {args.recipe}; give more")

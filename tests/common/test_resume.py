@@ -262,7 +262,8 @@ def test_a_setting_of_the_wrong_kind_is_named(script, run, capsys):
 
 def test_a_run_whose_rates_fall_to_its_end_cannot_get_another_end(tmp_path):
     folder = PART2.start(tmp_path / "run", "--recipe", "crisp", "--latent_dim", "22")
-    assert refused(PART2, folder, "--n_epochs", "5").endswith("does not fit this training: n_epochs 2 → 5")
+    assert refused(PART2, folder).endswith("this run is finished; start a new one")
+    assert refused(PART2, folder, "--n_epochs", "5").endswith("would change the result: n_epochs 2 → 5")
 
 
 @all_scripts
