@@ -1,5 +1,6 @@
-"""A training step on a GPU as a CUDA graph: its kernels are recorded once, and then started all together."""
+"""Training steps on a GPU as CUDA graphs: a step's kernels are recorded once; then one call starts them all."""
 
+import gc
 from collections import Counter
 from collections.abc import Callable
 
@@ -7,21 +8,24 @@ import torch
 
 from common import distributed
 
-WARM_UP = 3  # calls before the recording, in which PyTorch's libraries and the optimisers get their memory
+WARM_UP = 3  # plain calls before the recording; in these the libraries and the optimisers allocate their memory
 
 
 class Replayed:
-    """step(*tensors, **settings) → tensors, called in the same way, but on CUDA replayed.
+    """Wraps a training step. On CUDA it records the step as a CUDA graph, and from then on replays the recording.
 
-    Python needs longer to start a small network's kernels one by one than a GPU needs to compute them. A CUDA graph has
-    all kernels of a step, with their addresses in memory, and is started by one call. There is one graph for each set
-    of shapes and settings.
+    `Replayed(step, *optimizers)` is called as the step is: step(*tensors, **settings) → tensors.
 
-    A graph repeats what was recorded. So the step must train in place, must not wait for the device, and its Python
-    numbers stay as they are; only the learning rates of the `optimizers` may change. (Such an optimiser is capturable.)
-    What it returns is overwritten by the next call.
+    Python needs longer to start a small network's kernels one by one than the GPU needs to compute them. A CUDA graph
+    holds all kernels of a step and the addresses that they use; one call starts them all. Each combination of shapes
+    and settings gets a graph of its own, at its fourth call. The three calls before are plain.
 
-    On a CPU, and where several processes train together, the step itself is called.
+    A replay runs no Python. So the step must change weights in place, and must not wait for the GPU (no `.item()`). A
+    number of Python's in it keeps the value that it had at the recording. The exception are the learning rates of
+    `optimizers`: they are copied to the GPU before each call. These optimisers need `capturable=True`. The next call
+    overwrites the tensors that are returned.
+
+    On a CPU, and with several processes, the step is called as it is.
     """
 
     def __init__(self, step: Callable, *optimizers: torch.optim.Optimizer):
@@ -31,46 +35,46 @@ class Replayed:
     def __call__(self, *tensors: torch.Tensor, **settings) -> tuple[torch.Tensor, ...]:
         if not tensors[0].is_cuda or distributed.PROCESSES > 1:
             return self.step(*tensors, **settings)
-        kind = (*(tensor.shape for tensor in tensors), *settings.values())
-        self.calls[kind] += 1
-        self._write_rates(tensors[0].device)
-        if self.calls[kind] <= WARM_UP:
-            return self._aside(self.step, tensors, settings)
-        if kind not in self.graphs:
-            self.graphs[kind] = self._aside(self._record, tensors, settings)
-        graph, inputs, outputs = self.graphs[kind]
-        for kept, tensor in zip(inputs, tensors, strict=True):
-            kept.copy_(tensor)
+        if self.stream is None:
+            self.stream = torch.cuda.Stream(tensors[0].device)
+            self.rates = [tensors[0].new_zeros((), dtype=torch.float32) for _ in self._groups()]
+        for rate, group in zip(self.rates, self._groups(), strict=True):
+            rate.fill_(group["lr"])
+        key = (*((tensor.shape, tensor.dtype) for tensor in tensors), *sorted(settings.items()))
+        self.calls[key] += 1
+        if self.calls[key] <= WARM_UP:
+            return self._on_own_stream(self.step, tensors, settings)
+        if key not in self.graphs:
+            self.graphs[key] = self._on_own_stream(self._record, tensors, settings)
+        graph, inputs, outputs = self.graphs[key]
+        for recorded, tensor in zip(inputs, tensors, strict=True):
+            recorded.copy_(tensor)
         graph.replay()
         return outputs
 
     def _groups(self) -> list[dict]:
         return [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
-    def _write_rates(self, device: torch.device) -> None:
-        """Write the learning rates into the memory where the kernels read them."""
-        if self.stream is None:
-            self.stream = torch.cuda.Stream(device)
-            self.rates = [torch.zeros((), device=device) for _ in self._groups()]
-        for rate, group in zip(self.rates, self._groups(), strict=True):
-            rate.fill_(group["lr"])
-
-    def _aside(self, call: Callable, tensors: tuple[torch.Tensor, ...], settings: dict):
-        """The call, in a stream of its own, as recording needs it; the optimisers read the rates from memory."""
+    def _on_own_stream(self, call: Callable, tensors: tuple[torch.Tensor, ...], settings: dict):
+        """Call it on a stream of its own, as recording needs. Meanwhile the optimisers read their learning rates from
+        the GPU's memory."""
         groups = self._groups()
         numbers = [group["lr"] for group in groups]
         for group, rate in zip(groups, self.rates, strict=True):
             group["lr"] = rate
         current = torch.cuda.current_stream(self.stream.device)
         self.stream.wait_stream(current)
-        with torch.cuda.stream(self.stream):
-            result = call(*tensors, **settings)
-        current.wait_stream(self.stream)
-        for group, number in zip(groups, numbers, strict=True):
-            group["lr"] = number
-        return result
+        try:
+            with torch.cuda.stream(self.stream):
+                return call(*tensors, **settings)
+        finally:
+            current.wait_stream(self.stream)
+            for group, number in zip(groups, numbers, strict=True):
+                group["lr"] = number
 
     def _record(self, *tensors: torch.Tensor, **settings) -> tuple[torch.cuda.CUDAGraph, list, tuple]:
+        """Record the step without running it: the graph, the memory of its inputs, and that of its outputs."""
+        gc.collect()  # an old graph must not be destroyed during the recording
         graph, inputs = torch.cuda.CUDAGraph(), [tensor.clone() for tensor in tensors]
         with torch.cuda.graph(graph, stream=self.stream):
             outputs = self.step(*inputs, **settings)

@@ -51,7 +51,8 @@ class Recipe:
     epsilon: float = 1e-5
 
     def make_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        settings = {"lr": self.learning_rate, "capturable": next(network.parameters()).is_cuda}
+        on_cuda = next(network.parameters()).is_cuda  # there a step is recorded (common/graphs.py)
+        settings = {"lr": self.learning_rate, "capturable": on_cuda}
         if self.optimizer == "rmsprop":
             return torch.optim.RMSprop(network.parameters(), alpha=self.betas[1], **settings)
         return torch.optim.Adam(network.parameters(), betas=self.betas, fused=True, **settings)
@@ -142,7 +143,8 @@ class Game:
         self.discriminator_optimizer = recipe.make_optimizer(discriminator)
         self.set_learning_rate(recipe.learning_rate)
         self.average = copy.deepcopy(generator) if recipe.average else None
-        self.play = Replayed(functools.partial(play, self), self.generator_optimizer, self.discriminator_optimizer)
+        update = functools.partial(update_both, self)
+        self.update = Replayed(update, self.generator_optimizer, self.discriminator_optimizer)
 
     def learners(self) -> dict:
         """All that a checkpoint must hold, by name."""
@@ -164,19 +166,20 @@ def train_step(
     """Train both networks on a batch of real images (n, 1, 28, 28) and as much noise z (n, latent_dim), once each.
 
     `batch` counts from 0. Returns the generator's loss, the discriminator's, and the discriminator's accuracy on real
-    and on generated images.
+    and on generated images. (On CUDA the next call overwrites them; `autocast` should be the same object each time.)
     """
     penalised = game.recipe.penalty > 0 and batch % PENALTY_INTERVAL == 0
-    measures = game.play(real, z, penalised=penalised, autocast=autocast)
+    measures = game.update(real, z, penalised=penalised, autocast=autocast)  # update_both; on CUDA replayed
     if game.average:
         update_average(game.average, game.generator, game.recipe.average, batch + 1)
     return measures
 
 
-def play(
+def update_both(
     game: Game, real: torch.Tensor, z: torch.Tensor, penalised: bool, autocast: torch.autocast
 ) -> tuple[torch.Tensor, ...]:
-    """What of `train_step` is replayed on CUDA: a step of the generator's optimiser and one of the discriminator's."""
+    """One step of each optimiser, the generator's first. (The average's weight changes with each batch, so that is not
+    replayed.)"""
     generator, discriminator, recipe = game.generator, game.discriminator, game.recipe
 
     # Generator: make the discriminator call its images real. The discriminator's weights need no gradient here.

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import nn
 
+import part2.recipes
 from common.runs import PRETRAINED
 from part1.lstm import LSTM
 from part1.networks import load_network
 from part2.judge import Judge, sample
 from part2.networks import Discriminator, Generator, load_generator
-from part2.recipes import RECIPES, Game, play, train_step
+from part2.recipes import RECIPES, Game, train_step, update_both
 from tests.tiny_runs import CURRICULUM, PART1, PART2, all_scripts, differences, ending, stop
 
 pytestmark = [
@@ -29,7 +30,9 @@ def test_the_lstm_is_nn_lstm_there_too(plain, differences_to):
 
 
 @all_scripts
-def test_runs_are_stopped_and_resumed_in_the_same_bits(script, tmp_path):
+@pytest.mark.parametrize("penalty_interval", [1, 8])  # a replayed step: with the penalty, without
+def test_runs_are_stopped_and_resumed_in_the_same_bits(script, penalty_interval, tmp_path, monkeypatch):
+    monkeypatch.setattr(part2.recipes, "PENALTY_INTERVAL", penalty_interval)
     flags = ["--device", "cuda", "--deterministic"]
     flags += ["--recipe", "crisp", "--latent_dim", "22"] if script is PART2 else []
     script.start(tmp_path / "straight", *flags)
@@ -38,19 +41,20 @@ def test_runs_are_stopped_and_resumed_in_the_same_bits(script, tmp_path):
     assert differences(ending(script, tmp_path / "straight"), ending(script, tmp_path / "run")) == []
 
 
+@pytest.mark.parametrize("bf16", [False, True], ids=["float32", "bf16"])
 @pytest.mark.parametrize(("recipe", "n_graphs"), [("reference", 1), ("improved", 2), ("crisp", 2)])
-def test_replayed_steps_train_as_the_plain_ones(recipe, n_graphs):
+def test_replayed_steps_train_as_the_plain_ones(recipe, n_graphs, bf16):
     """In the same bits, at learning rates that change; a step with the penalty has a graph of its own."""
-    found, autocast = [], torch.autocast("cuda", torch.bfloat16)
+    found, autocast = [], torch.autocast("cuda", torch.bfloat16, enabled=bf16)
     for plain in (True, False):
         torch.manual_seed(0)
         generator = Generator(30, signs=RECIPES[recipe].signs).to(CUDA)
         game = Game(generator, Discriminator().to(CUDA), RECIPES[recipe])
-        replayed = game.play
+        replayed = game.update
         if plain:
-            game.play = functools.partial(play, game)
+            game.update = functools.partial(update_both, game)
         for batch in range(40):
-            game.set_learning_rate(1e-3 / (1 + batch))
+            game.set_learning_rate(2.0 ** -(10 + batch // 8))  # the GPU's memory has it in float32
             real, z = torch.rand(16, 1, 28, 28).to(CUDA), generator.draw(16, None).to(CUDA)
             found.append(torch.stack([number.detach() for number in train_step(game, real, z, batch, autocast)]))
         found += [*generator.parameters(), *game.discriminator.parameters()]
