@@ -124,12 +124,13 @@ def call(main: Callable[[], None]) -> None:
         if hasattr(stream, "reconfigure"):  # a notebook's stream cannot; there may be none
             # A log file shows each line at once. If its encoding has no σ or →, it gets a question mark instead.
             stream.reconfigure(line_buffering=True, errors="replace")
+    message, status = None, 0
     try:
         main()
     except UserError as error:
         message, status = str(error), error.status
     except BrokenPipeError:
-        message, status = None, 1
+        status = 1
     except OSError as error:
         message, status = f"{error.filename or 'a file'}: {error.strerror or error}", 1
     except (MemoryError, RuntimeError) as error:  # PyTorch and NumPy have several for too little memory
@@ -141,11 +142,9 @@ def call(main: Callable[[], None]) -> None:
             raise
         status = 1
     except KeyboardInterrupt:
-        message, status = None, 130
+        status = 130
     except SystemExit as exit_:
-        message, status = None, exit_.code
-    else:
-        message, status = None, 0
+        status = exit_.code
     if message:
         with contextlib.suppress(OSError):
             print(f"{Path(sys.argv[0]).name}: error: {' '.join(message.split())}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Several processes under torchrun: the part of a batch for each process, and means over all processes."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -81,11 +81,9 @@ def mean_gradients(network: nn.Module) -> None:
             gradient.copy_(averaged.view_as(gradient))
 
 
-def maximum(numbers: Sequence[int]) -> list[int]:
-    """Each number's maximum over all processes."""
-    if PROCESSES == 1:
-        return list(numbers)
-    return _reduce(torch.tensor(numbers, device=_device()), dist.ReduceOp.MAX).tolist()
+def maximum(number: int) -> int:
+    """The number's maximum over all processes."""
+    return _reduce(torch.tensor(number, device=_device()), dist.ReduceOp.MAX).item() if PROCESSES > 1 else number
 
 
 def _reduce(tensor: torch.Tensor, operation) -> torch.Tensor:
@@ -94,15 +92,6 @@ def _reduce(tensor: torch.Tensor, operation) -> torch.Tensor:
     except RuntimeError as error:  # gloo and NCCL give many lines
         raise UserError(f"another process of this run has ended ({str(error).splitlines()[0]})", status=1) from None
     return tensor
-
-
-def from_main(numbers: Sequence[float]) -> list[float]:
-    """The main process's numbers, so that all processes decide in the same way."""
-    if PROCESSES == 1:
-        return list(numbers)
-    tensor = torch.tensor(numbers, dtype=torch.float64, device=_device())
-    dist.broadcast(tensor, src=0)
-    return tensor.tolist()
 
 
 def _device() -> str:

@@ -111,7 +111,7 @@ class Run:
             self.flush()
         except OSError as error:
             print_line(f"{self.metrics}: cannot be written to ({error.strerror}); will try again", sys.stderr)
-        self._show("scalars", row, step)
+        self._show("add_scalar", row, step)
 
     def flush(self) -> None:
         """Write all rows to metrics.jsonl and flush it to the disk; OSError if that fails."""
@@ -140,9 +140,9 @@ class Run:
             save_picture(sheet, self.folder / f"{name}s" / f"{step:07d}.png")
         except OSError as error:
             print_line(f"{self.folder}: {name} {step} cannot be drawn ({error.strerror})", sys.stderr)
-        self._show("picture", {name: sheet}, step)
+        self._show("add_image", {name: sheet}, step, dataformats="HW")
 
-    def _show(self, what: str, values: dict, step: int) -> None:
+    def _show(self, method: str, values: dict, step: int, **options) -> None:
         """Pass numbers or pictures to TensorBoard if it is used. If the disk is full, only they are lost."""
         if not self._tensorboard:
             return
@@ -151,10 +151,7 @@ class Run:
         try:
             self._writer = self._writer or SummaryWriter(self.folder, purge_step=step)  # nothing twice after a resume
             for name, value in values.items():
-                if what == "picture":
-                    self._writer.add_image(name, value, step, dataformats="HW")
-                else:
-                    self._writer.add_scalar(name, value, step)
+                getattr(self._writer, method)(name, value, step, **options)
         except OSError as error:
             print_line(f"{self.folder}: TensorBoard's file cannot be written to ({error.strerror})", sys.stderr)
             self._writer = None

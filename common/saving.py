@@ -15,15 +15,15 @@ from common.console import print_line, quoted
 from common.resume import changes
 from common.runs import Run
 
-STOP = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+STOP = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 
 
 class Saver:
     """Saves a run's training at the right moments. Call `after_step` after each step, and `at_end` once.
 
-        every `interval` seconds    save and continue
-        SIGUSR1                     save and continue (Slurm sends it before it ends a job)
-        SIGINT, SIGTERM, SIGHUP     finish the step, save, print how to resume, exit with 128 + the signal's number
+        every `interval` seconds            save and continue
+        SIGINT, SIGTERM, SIGHUP, SIGUSR1    finish the step, save, print how to resume, exit with 128 + the signal's
+                                            number (Slurm can send SIGUSR1 before it ends a job)
 
     A checkpoint holds `description` (what is needed to build the network), the state of each of the `learners`
     (networks, optimisers, schedules, running means), the fields of `progress` (how far the loop is), and a `clock`
@@ -38,7 +38,7 @@ class Saver:
         self._run, self._interval = run, interval
         self._description, self._learners, self._progress = description, learners, progress
         self._started = self._last = time.monotonic()
-        self._stop = self._save_now = 0
+        self._stop = 0
         self._is_training, self._is_trained = True, False
         try:
             if run.saved:
@@ -83,13 +83,10 @@ class Saver:
         self._started += time.monotonic() - began
 
     def __enter__(self) -> "Saver":
-        handlers = dict.fromkeys(STOP, self._on_stop)
-        if hasattr(signal, "SIGUSR1"):
-            handlers[signal.SIGUSR1] = self._on_save
-        ignored = [number for number in handlers if signal.getsignal(number) is signal.SIG_IGN]  # nohup ignores SIGHUP
         self._before = {}
         if threading.current_thread() is threading.main_thread():  # in another thread Python allows no handlers
-            self._before = {number: signal.signal(number, handlers[number]) for number in handlers.keys() - ignored}
+            heard = [number for number in STOP if signal.getsignal(number) is not signal.SIG_IGN]  # nohup: no SIGHUP
+            self._before = {number: signal.signal(number, self._on_stop) for number in heard}
         return self
 
     def __exit__(self, *_) -> None:
@@ -103,15 +100,11 @@ class Saver:
         if not self._is_training and not together:
             self._end(number, self._is_trained or self._save())
 
-    def _on_save(self, _number: int, _frame) -> None:
-        self._save_now = 1
-
     def after_step(self) -> None:
-        """Save if it is time or if a signal asked for it; end the process if a signal asked for that."""
-        stop, save_now = distributed.maximum([self._stop, self._save_now])  # a signal to one process is for all
-        if stop or save_now or time.monotonic() - self._last >= self._interval:
+        """Save if it is time; if a signal asked for it, save and end the process."""
+        stop = distributed.maximum(self._stop)  # a signal to one process is for all
+        if stop or time.monotonic() - self._last >= self._interval:
             saved = self._save()
-            self._save_now = 0
             if stop:
                 self._end(stop, saved)
 
@@ -132,14 +125,11 @@ class Saver:
         if self._stop:
             self._on_stop(self._stop, None)
 
-    def _content(self) -> dict:
-        clock = {"seconds": self.seconds()}
-        states = {name: learner.state_dict() for name, learner in self._learners.items()}
-        return {**self._description, **states, "progress": vars(self._progress), "clock": clock}
-
     def _save(self) -> bool:
         self._last = time.monotonic()
-        content = self._content()  # in every process, because a mean that is not finite must end all
+        # In every process, because a mean that is not finite must end all.
+        content = self._description | {name: learner.state_dict() for name, learner in self._learners.items()}
+        content |= {"progress": vars(self._progress), "clock": {"seconds": self.seconds()}}
         if not distributed.IS_MAIN:
             return True
         tensors = list(_tensors(content))

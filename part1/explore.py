@@ -25,15 +25,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
-from torch import nn
 
 from common import cli, seeds
-from common.cli import UserError
 from common.pages import build, encode, finish
 from common.runs import Run
 from part1.lstm import LSTM
-from part1.networks import by_hand, find_network, load_network
-from part1.palindromes import ENCODINGS, MARKED, NUM_CLASSES, draw_palindromes
+from part1.networks import find_network, load_lstm
+from part1.palindromes import NUM_CLASSES, draw_palindromes
 from part1.palindromes import encode as encode_digits
 from part1.traces import explained, trace
 
@@ -41,23 +39,6 @@ UNITS = 12  # shown
 SEQUENCES = 1000  # for their choice
 STEPS = [10, 30, 100]  # after which R² is measured
 TEMPLATE = Path(__file__).with_suffix(".html")
-
-
-def lstm_of(network: nn.Module, source: Path) -> LSTM:
-    """Turn the network into an LSTM by hand that reads digits; UserError if that is not possible."""
-    network = by_hand(network)
-    if not isinstance(network, LSTM):
-        raise UserError(f"{source}: its network is no LSTM; name a run of --model lstm or torch_lstm")
-    if network.encoding.endswith(MARKED):
-        raise UserError(f"{source}: its network recalls a marked digit; the page shows palindromes only")
-    if network.encoding not in ENCODINGS:
-        raise UserError(f"{source}: its digits are encoded as {network.encoding}, which this version does not know")
-    if (network.input_dim, network.fc.out_features) != (ENCODINGS[network.encoding], NUM_CLASSES):
-        raise UserError(
-            f"{source}: its network has {network.input_dim} inputs and {network.fc.out_features} outputs; with "
-            f"{network.encoding} digits the page needs {ENCODINGS[network.encoding]} and {NUM_CLASSES}"
-        )
-    return network
 
 
 def choose_units(network: LSTM, digits: torch.Tensor) -> tuple[list[int], torch.Tensor]:
@@ -82,7 +63,7 @@ def build_page(network: LSTM, units: list[int], codes: torch.Tensor, digits: lis
 def explore(args: argparse.Namespace) -> Path:
     """Write the page of one network; returns the folder."""
     source = find_network(args.run)
-    network = lstm_of(load_network(source), source).to(args.device)
+    network = load_lstm(source).to(args.device)
     rng = np.random.default_rng(seeds.stream_seed(args.seed, "explore"))
     many = draw_palindromes(SEQUENCES, max(STEPS), rng, held_out=True)[:, :-1]
     units, codes = choose_units(network, many.to(args.device))

@@ -7,14 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from part1.palindromes import (
-    MARK,
-    MARKED,
-    check_can_be_held_out,
-    draw_monotonous,
-    draw_palindromes,
-    move_across,
-)
+from part1.palindromes import MARK, MARKED, check_can_be_held_out, draw_monotonous, draw_palindromes, move_across
 
 
 def draw_marked(

@@ -9,6 +9,7 @@ from common import checkpoint
 from common.cli import UserError
 from common.runs import PRETRAINED, find_run
 from part1.lstm import LSTM
+from part1.palindromes import MARKED
 from part1.rnn import VanillaRNN
 
 KIND = "palindrome network"  # of a checkpoint
@@ -147,3 +148,13 @@ def load_network(path: Path | str) -> nn.Module:
     network.load_state_dict(content["progress"]["best"])
     network.encoding = content["encoding"]
     return network.eval()
+
+
+def load_lstm(source: Path) -> LSTM:
+    """The trained LSTM of a run or checkpoint, by hand; UserError if it is none, or does not read palindromes."""
+    network = by_hand(load_network(source))
+    if not isinstance(network, LSTM):
+        raise UserError(f"{source}: its network is no LSTM; name a run of --model lstm or torch_lstm")
+    if network.encoding.endswith(MARKED):
+        raise UserError(f"{source}: its network recalls a marked digit; this script shows palindromes only")
+    return network

@@ -27,12 +27,10 @@ import torch
 import torch.nn.functional as F
 
 from common import cli, seeds
-from common.cli import UserError
 from common.figures import STYLES, integer_ticks, label_ends, new_figure, plain_axes, save_figure
 from common.runs import Run, path_as_text
-from part1.lstm import LSTM
-from part1.networks import by_hand, find_network, load_network
-from part1.palindromes import MARKED, MAX_TRAINED_LENGTH, NUM_CLASSES, draw_palindromes
+from part1.networks import find_network, load_lstm
+from part1.palindromes import MAX_TRAINED_LENGTH, NUM_CLASSES, draw_palindromes
 from part1.traces import explained, sensitivity, trace
 
 UNITS = 6  # shown; there are as many line styles
@@ -57,11 +55,7 @@ def read_linearly(c: torch.Tensor, first: torch.Tensor) -> float:
 def show_gates(args: argparse.Namespace) -> Path:
     """Draw the picture of one network; returns its folder."""
     source = find_network(args.run)
-    network = by_hand(load_network(source)).to(args.device)
-    if not isinstance(network, LSTM):
-        raise UserError(f"{source}: its network is no LSTM, so it has no gates to show")
-    if network.encoding.endswith(MARKED):
-        raise UserError(f"{source}: its network recalls a marked digit; this picture is for palindromes")
+    network = load_lstm(source).to(args.device)
     rng = np.random.default_rng(seeds.stream_seed(args.seed, "gates"))
     if args.digits:
         digits = torch.tensor([args.digits], dtype=torch.uint8)

@@ -64,11 +64,6 @@ NETWORKS = BY_RECIPE | BY_CURRICULUM | BY_MARKER
 STYLE_OF = dict(zip(BY_RECIPE, STYLES, strict=True))
 
 
-def trained_by_recipe(name: str) -> str:
-    """The network's name without the way it is trained: all ways share its label and its style."""
-    return name.removesuffix("_curriculum").removesuffix("_marked")
-
-
 def collect(run: FinishedRun) -> list[dict]:
     """The rows of sweep.csv for a finished run: one, or after a curriculum one for each tested length.
 
@@ -153,7 +148,7 @@ def draw_points(axes, rows: list[dict], column: str) -> None:
         points = [(r["input_length"], r[column]) for r in rows if r["network"] == network and r[column] != ""]
         if points:
             means = {length: mean(y for x, y in points if x == length) for length in sorted({x for x, _ in points})}
-            name = trained_by_recipe(network)
+            name = network.removesuffix("_curriculum").removesuffix("_marked")  # all ways to train are drawn alike
             label, style = BY_RECIPE[name].label, STYLE_OF[name]
             axes.plot(means.keys(), means.values(), label=label, linewidth=1.4, **style)
             axes.scatter(*zip(*points, strict=True), s=12, color=style["color"], alpha=0.6)

@@ -111,7 +111,8 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
                 progress.batch += 1
                 saver.after_step()
 
-            loss, accuracy = distributed.from_main(evaluate(network, *validation, args.encoding))
+            scores = torch.tensor(evaluate(network, *validation, args.encoding), dtype=torch.float64, device=device)
+            loss, accuracy = distributed.mean(scores).tolist()  # so that all processes decide in the same way
             row = {"epoch": progress.epoch, **means.take(), "validation_loss": loss, "validation_accuracy": accuracy}
             row |= {"learning_rate": scheduler.get_last_lr()[0], "seconds": saver.seconds()}
             run.log(row, progress.epoch)

@@ -54,12 +54,7 @@ COLUMNS = {
     "score": "score",
 }
 MEASURED = [name for name in COLUMNS if not name.startswith("floors")]
-LEFT_OUT = {"batch", "generator_loss", "discriminator_loss", "accuracy_real", "accuracy_fake"}  # of the csv
-LEFT_OUT |= {"logit_training", "logit_unseen", "logit_generated"}
-LEFT_OUT |= {"floors", "floors_autoencoder"}  # they follow from the distances and the last row
-
-
-FAMILIES = [recipe for recipe in RECIPES if "_" not in recipe]
+LEFT_OUT = ("batch", "generator", "discriminator", "accuracy", "logit", "floors")  # of the csv: what begins so
 
 
 def family(recipe: str) -> str:
@@ -67,7 +62,7 @@ def family(recipe: str) -> str:
     return recipe.split("_")[0]
 
 
-STYLE_OF = {recipe: STYLES[FAMILIES.index(family(recipe))] for recipe in RECIPES}
+STYLE_OF = dict(zip(dict.fromkeys(map(family, RECIPES)), STYLES, strict=False))
 
 
 def collect(run: FinishedRun) -> list[dict]:
@@ -75,9 +70,8 @@ def collect(run: FinishedRun) -> list[dict]:
     rows = [row for row in read_metrics(run.folder) if "frechet" in row]
     if any(column not in row for row in rows for column in MEASURED):
         raise cli.UserError(f"{run.folder}: was measured by an older version of the project; name another --out_dir")
-    return [
-        {"recipe": run.name, "seed": run.seed} | {key: row[key] for key in row if key not in LEFT_OUT} for row in rows
-    ]
+    of = {"recipe": run.name, "seed": run.seed}
+    return [of | {key: row[key] for key in row if not key.startswith(LEFT_OUT)} for row in rows]
 
 
 def at_the_end(rows: list[dict]) -> dict[str, list[dict]]:
@@ -139,7 +133,7 @@ def draw_quality(rows: list[dict], real: dict[str, float], path: Path) -> None:
     last, lines = at_the_end(rows), {}
     for place, (recipe, ends) in enumerate(last.items()):
         is_family = recipe == family(recipe)
-        style = STYLE_OF[recipe] | ({"linewidth": 1.6} if is_family else {"linewidth": 0.6, "alpha": 0.6})
+        style = STYLE_OF[family(recipe)] | ({"linewidth": 1.6} if is_family else {"linewidth": 0.6, "alpha": 0.6})
         label = recipe if is_family else f"{family(recipe)}, changed"
         for seed in (row["seed"] for row in ends):
             run = [row for row in rows if (row["recipe"], row["seed"]) == (recipe, seed)]
@@ -147,7 +141,7 @@ def draw_quality(rows: list[dict], real: dict[str, float], path: Path) -> None:
             marker = "o" if len(run) == 1 else ""  # a line needs two points
             (lines[label],) = over_epochs.plot([row["epoch"] for row in run], floors, marker=marker, **style)
         floors = [in_floors(row, real)["floors"] for row in ends]
-        end.scatter(floors, [place] * len(ends), s=16, color=STYLE_OF[recipe]["color"], alpha=0.7, zorder=3)
+        end.scatter(floors, [place] * len(ends), s=16, color=STYLE_OF[family(recipe)]["color"], alpha=0.7, zorder=3)
     over_epochs.set_xscale("log")
     over_epochs.set_yscale("log")
     over_epochs.set_xlabel("epoch")

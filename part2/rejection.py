@@ -19,7 +19,7 @@ import torch
 
 from common import seeds
 from common.cli import UserError, float_between
-from part2.networks import Discriminator, Generator, load_discriminator
+from part2.networks import Generator, load_discriminator
 
 SCORES = ("logit", "jacobian")
 SHARE = 0.2  # left out, if no other share is named
@@ -54,12 +54,6 @@ def draw_latents(
     return z[ranks.topk(n).indices.sort().values]
 
 
-def logits(generator: Generator, discriminator: Discriminator, z: torch.Tensor) -> torch.Tensor:
-    """The logit of D(G(z)): z (n, latent_dim) → (n,)."""
-    with torch.no_grad():
-        return discriminator(generator(z))
-
-
 def jacobian_size(generator: Generator, z: torch.Tensor) -> torch.Tensor:
     """An estimate of |∂G/∂z|², the sum of the squares of all 784 × latent_dim derivatives: z (n, latent_dim) → (n,).
 
@@ -92,5 +86,5 @@ def load_rejection(
     scores = {"jacobian": lambda z: -jacobian_size(generator, z)}
     if "logit" in names:
         discriminator = load_discriminator(source).to(next(generator.parameters()).device)
-        scores["logit"] = lambda z: logits(generator, discriminator, z)
+        scores["logit"] = lambda z: discriminator(generator(z))
     return Rejection([scores[name] for name in names], SHARE if share is None else share)

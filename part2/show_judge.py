@@ -64,10 +64,8 @@ def shift(digits: Digits, strength: int, generator: torch.Generator) -> torch.Te
     strength    whole pixels, up to 27
     """
 
-    def move(part: torch.Tensor) -> torch.Tensor:
-        return F.pad(part, (strength, -strength), value=BACKGROUND)  # columns come in on the left, others leave
-
-    return turned(digits.images, move, generator)
+    # columns come in on the left, others leave
+    return turned(digits.images, lambda part: F.pad(part, (strength, -strength), value=BACKGROUND), generator)
 
 
 def crop_corner(digits: Digits, strength: int, generator: torch.Generator) -> torch.Tensor:

@@ -54,7 +54,7 @@ def watched(folder):
     """Write down what each process has: gradients as above, the size of its part of a batch, its weights at the end."""
     modules, sizes = {}, set()
     seen = {"gradients": {(model, size): gradients(model, size) for model in NETWORKS for size in SIZES}}
-    seen["from_main"] = distributed.from_main([distributed.RANK, 0.1])
+    seen["maximum"] = distributed.maximum(distributed.RANK)
 
     def look(module, inputs) -> None:
         if torch.is_grad_enabled():
@@ -82,13 +82,13 @@ def pair(tmp_path_factory):
 
 
 def test_two_processes_find_the_gradients_of_one_with_the_whole_batch(pair):
-    """To rounding in float64, for batches that cannot be halved too, and alike in both; so are the main's figures."""
+    """To rounding in float64, for batches that cannot be halved too, and alike in both; so is the maximum."""
     first, second = (torch.load(pair(PART1) / f"seen{rank}") for rank in range(2))
     for (model, size), found in first["gradients"].items():
         for ours, theirs in zip(found, gradients(model, size), strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-15)
     assert len(first["gradients"]) == 15 and differences(first["gradients"], second["gradients"]) == []
-    assert first["from_main"] == second["from_main"] == [0, 0.1]
+    assert first["maximum"] == second["maximum"] == 1
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 8])

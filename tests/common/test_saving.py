@@ -1,6 +1,5 @@
 """When a run is saved: at intervals of seconds, when a signal asks for it, at the end. And how it is stopped."""
 
-import functools
 import itertools
 import random
 import signal
@@ -21,7 +20,7 @@ from tests.faults import EVERY, child, end, slowly, soak, wait_until
 from tests.tiny_runs import CURRICULUM, PART1, PART2, SCRIPTS, after_step, all_scripts, die, raise_signal, rows_in, stop
 
 pytestmark = [pytest.mark.usefixtures("light")]
-pytestmark += [pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="signals of POSIX")]
+pytestmark += [pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals of POSIX")]
 
 
 @pytest.fixture
@@ -62,7 +61,7 @@ def test_seconds_go_on_at_resume_and_a_pause_does_not_count(script, clock, tmp_p
     assert seconds(script.resume(tmp_path / "run")) == straight
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_ends_the_run_with_its_status_and_the_way_to_go_on(number, tmp_path, capsys):
     """A way that can be pasted into a shell."""
     folder = tmp_path / "a run"
@@ -82,14 +81,6 @@ def test_a_signal_that_is_ignored_stays_ignored(tmp_path):
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN and (tmp_path / "run/result.json").exists()
     finally:
         signal.signal(signal.SIGHUP, before)
-
-
-@all_scripts
-def test_sigusr1_saves_and_training_goes_on(script, ends_alike, tmp_path):
-    with after_step(2, functools.partial(raise_signal, number=signal.SIGUSR1)):
-        script.start(tmp_path / "run")
-    assert script.saved(tmp_path / "run", "checkpoint.previous.pt")["progress"]["batch"] == 2
-    ends_alike(script, tmp_path / "run")
 
 
 @pytest.mark.parametrize("nth", [1, 2])
@@ -143,14 +134,14 @@ def test_a_signal_ends_an_evaluation_at_once(script, name, flags, tmp_path, ends
 @pytest.mark.parametrize("how", ["finished", "stopped", "failed"])
 def test_after_training_signals_are_handled_as_before_and_the_folder_is_free(how, script, ends_alike, tmp_path):
     """Even if someone keeps the traceback, as IPython does, and with it the frames that hold the run."""
-    before = [signal.getsignal(number) for number in (*saving.STOP, signal.SIGUSR1)]
+    before = [signal.getsignal(number) for number in saving.STOP]
     kept, what_happens = None, {"finished": lambda _: None, "stopped": raise_signal, "failed": die}[how]
     try:
         with after_step(3, what_happens):
             script.start(tmp_path / "run", *EVERY)
     except BaseException as error:
         kept = error
-    assert [signal.getsignal(number) for number in (*saving.STOP, signal.SIGUSR1)] == before
+    assert [signal.getsignal(number) for number in saving.STOP] == before
     if how == "finished":
         Run(tmp_path / "run").lock()
     else:

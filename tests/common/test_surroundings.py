@@ -123,7 +123,6 @@ def test_without_the_signals_and_the_folders_of_posix_it_trains_too(tmp_path, mo
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(saving, "STOP", [signal.SIGINT, signal.SIGTERM])
-    monkeypatch.delattr(signal, "SIGUSR1")
     monkeypatch.setattr(files, "os", SimpleNamespace(open=refuse, fsync=os.fsync, O_RDONLY=os.O_RDONLY))
     assert stop(PART1.start, 3, tmp_path / "run") == 143
     monkeypatch.undo()

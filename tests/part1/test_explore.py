@@ -16,9 +16,9 @@ from common import checkpoint
 from common.files import read_json
 from common.runs import PRETRAINED
 from part1 import explore
-from part1.explore import build_page, choose_units, lstm_of, parse_args
+from part1.explore import build_page, choose_units, parse_args
 from part1.lstm import LSTM, gates
-from part1.networks import KIND, TorchLSTM, load_network, to_torch
+from part1.networks import KIND, TorchLSTM, by_hand, load_network, to_torch
 from part1.palindromes import ENCODINGS, encode
 from part1.traces import explained, trace
 from tests.page import ask, assert_needs_nothing_but_itself, model_of, needs_chromium, needs_node, selftest
@@ -105,7 +105,7 @@ def test_the_page_computes_what_pytorch_does_over_1000_digits(name, tmp_path):
         network = load_network(PRETRAINED / "lstm")
     else:
         network = random_network(name if name in ENCODINGS else "scaled", TorchLSTM if name == "torch_lstm" else LSTM)
-    lstm, digits = lstm_of(network, tmp_path), some(1000)
+    lstm, digits = by_hand(network), some(1000)
     found = ask(write(lstm, tmp_path / "page.html"), "readAll", digits[0].tolist(), READ)
     found = {key: torch.tensor(rows, dtype=torch.float64) for key, rows in found.items()}
     x = encode(digits, lstm.encoding)
@@ -422,15 +422,12 @@ def test_where_the_page_lies_is_printed_and_the_seed_draws_its_digits(tmp_path, 
 def test_a_network_that_reads_more_than_digits_or_is_no_lstm_is_refused(folders, outputs, answer):
     sizes = {"input_dim": 11, "hidden_dim": 6, "output_dim": 10}
     content = {"model": "lstm", "sizes": sizes, "progress": {"best": LSTM(**sizes).state_dict()}}
-    for encoding in ("one_hot", "one_hot_marked", "another"):
-        checkpoint.save(outputs.with_name(f"{encoding}.pt"), KIND, content | {"encoding": encoding})
+    checkpoint.save(outputs.with_name("marked.pt"), KIND, content | {"encoding": "one_hot_marked"})
     cases = {
         folders / "rnn": "its network is no LSTM; name a run of --model lstm or torch_lstm",
         folders / "stopped": "this run has no trained network yet",
         outputs / "none": "there is no such run or checkpoint",
-        outputs.with_name("one_hot.pt"): "has 11 inputs and 10 outputs; with one_hot digits the page needs 10 and 10",
-        outputs.with_name("another.pt"): "its digits are encoded as another, which this version does not know",
-        outputs.with_name("one_hot_marked.pt"): "its network recalls a marked digit; the page shows palindromes only",
+        outputs.with_name("marked.pt"): "its network recalls a marked digit; this script shows palindromes only",
     }
     for source, said in cases.items():
         status, _, err = answer(explore, "--run", source, "--device", "cpu")

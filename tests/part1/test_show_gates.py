@@ -115,7 +115,7 @@ def test_digits_and_a_length_are_not_given_together(answer):
     assert status == 2 and "--input_length: is the length of a random palindrome; --digits names one" in err
 
 
-NO_GATES = {"rnn": "is no LSTM, so it has no gates", "stopped": "has no trained network yet"}
+NO_GATES = {"rnn": "is no LSTM; name a run of --model lstm", "stopped": "has no trained network yet"}
 
 
 @pytest.mark.parametrize(("name", "said"), NO_GATES.items())

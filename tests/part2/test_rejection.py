@@ -8,7 +8,7 @@ from common import checkpoint, seeds
 from common.cli import UserError
 from part2.judge import sample
 from part2.networks import Discriminator, Generator
-from part2.rejection import SCORES, Rejection, draw_latents, jacobian_size, load_rejection, logits
+from part2.rejection import SCORES, Rejection, draw_latents, jacobian_size, load_rejection
 
 
 class Quadratic(nn.Module):
@@ -36,11 +36,6 @@ def test_the_size_of_the_jacobian_is_estimated_without_bias():
         columns = [(generator(z + step) - generator(z - step)) / 2e-6 for step in 1e-6 * torch.eye(4).double()]
     size = torch.stack(columns).square().sum().item()
     assert jacobian_size(generator, z).sum().item() == pytest.approx(size, rel=0.4)
-
-
-def test_the_logit_is_the_discriminators_of_the_image():
-    generator, discriminator, z = Generator(4).eval(), Discriminator().eval(), torch.randn(5, 4)
-    torch.testing.assert_close(logits(generator, discriminator, z), discriminator(generator(z)))
 
 
 def test_the_points_with_the_lowest_scores_are_left_out_and_the_order_stays():
@@ -76,10 +71,8 @@ def test_a_score_by_name_belongs_to_the_checkpoints_networks(tmp_path):
     content = {"latent_dim": 4, "width": 1, "discriminator": discriminator.state_dict()}
     checkpoint.save(tmp_path / "checkpoint.pt", "GAN", content)
     by_both = load_rejection(tmp_path, generator, SCORES, 0.3)
-    for score, expected in zip(
-        by_both.scores, (logits(generator, discriminator, z), -jacobian_size(generator, z)), strict=True
-    ):
-        torch.testing.assert_close(score(z), expected)
+    expected = discriminator(generator(z)), -jacobian_size(generator, z)
+    torch.testing.assert_close([score(z) for score in by_both.scores], list(expected))
     assert by_both.share == 0.3
     assert load_rejection(tmp_path, generator, None, None) is None
     (by_jacobian,), share = load_rejection(tmp_path, generator, ["jacobian"], None)
