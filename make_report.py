@@ -3,10 +3,10 @@
     python make_report.py                 all steps, in order; days on two cores
     python make_report.py sweep gates     these steps only
 
-Only the trials, the earlier versions and the benchmarks on CUDA in NOTES.md, and the project's own two judges
-(part2/train_judges.py), are not made again. Finished runs of sweeps and comparisons are not repeated and unfinished
-ones are resumed, so if it is stopped, start it again. The files that come with the project are replaced one by one,
-each when the new file is there.
+Not made again are, of what NOTES.md shows, the trials, the earlier versions, and the benchmarks on CUDA or with other
+allocators; nor are the project's own two judges (part2/train_judges.py). Finished runs of sweeps and comparisons are
+not repeated and unfinished ones are resumed, so if it is stopped, start it again. The files that come with the project
+are replaced one by one, each when the new file is there.
 """
 
 import argparse

@@ -10,26 +10,20 @@ floor is the time of the matrix products alone. Writes benchmark.csv, benchmark.
 result.json.
 
 On long sequences nn.LSTM loses time because it takes new memory at each step; the LSTM by hand uses its memory again.
-To show how much this is, nn.LSTM also runs in processes of its own with other allocators: with huge pages
-(THP_MEM_ALLOC_ENABLE=1, on Linux), and with jemalloc if it is installed.
+With huge pages nn.LSTM loses less: on Linux, start this with THP_MEM_ALLOC_ENABLE=1 in the environment.
 
 On CUDA nn.LSTM is faster: the LSTM by hand launches eight kernels per step forward and ten backward, while cuDNN does
 many steps in one. Train with `--model torch_lstm` there.
 """
 
 import argparse
-import contextlib
-import ctypes.util
 import functools
 import itertools
 import math
-import multiprocessing
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -124,65 +118,6 @@ def products(x: torch.Tensor, hidden: int, backward: bool) -> Callable[[], None]
 STEPS = {"training step": training_step, "forward pass": forward_pass}
 
 
-def allocators(device: torch.device) -> dict[str, dict[str, str]]:
-    """Other allocators for nn.LSTM: name → the environment variables that a process needs for it."""
-    if sys.platform != "linux" or device.type != "cpu":
-        return {}
-    jemalloc = ctypes.util.find_library("jemalloc")
-    preloaded = {"nn.LSTM, jemalloc": {"LD_PRELOAD": jemalloc}} if jemalloc else {}
-    return {"nn.LSTM, huge pages": {"THP_MEM_ALLOC_ENABLE": "1"}, **preloaded}
-
-
-class InAnotherProcess:
-    """nn.LSTM in a process of its own, started with these environment variables."""
-
-    def __init__(self, environment: dict[str, str], args: argparse.Namespace):
-        self._pipe, theirs = multiprocessing.Pipe()
-        context = multiprocessing.get_context("spawn")
-        self._process = context.Process(target=serve, args=(theirs, args, torch.get_num_threads()), daemon=True)
-        with mock.patch.dict(os.environ, environment):
-            self._process.start()
-
-    def turn(self, kind: str, length: int) -> Callable[[float], float]:
-        """Like `common.timing.turn`, but in the other process."""
-
-        def timed(seconds: float) -> float:
-            try:
-                self._pipe.send((kind, length, seconds))
-                return self._pipe.recv()
-            except (EOFError, OSError):
-                raise cli.UserError("the process with another allocator has ended", status=1) from None
-
-        return timed
-
-    def __enter__(self) -> "InAnotherProcess":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._process.terminate()
-
-
-def serve(pipe, args: argparse.Namespace, threads: int) -> None:
-    """Run in the other process: take each turn that is asked for, until the process is ended."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(args.seed)
-    network = TorchLSTM(1, args.num_hidden, NUM_CLASSES).to(args.device)
-
-    @functools.lru_cache(maxsize=1)
-    def timed(kind: str, length: int) -> Callable[[float], float]:
-        return turn(STEPS[kind](network, *data(length, args)), args.device)
-
-    while True:
-        kind, length, seconds = pipe.recv()
-        pipe.send(timed(kind, length)(seconds))
-
-
-def data(length: int, args: argparse.Namespace) -> tuple[torch.Tensor, torch.Tensor]:
-    """A batch of random sequences (batch, length, 1) and their targets (batch,)."""
-    x = torch.randn(args.batch_size, length, 1, device=args.device)
-    return x, torch.randint(NUM_CLASSES, (args.batch_size,), device=args.device)
-
-
 def kept_for_backward(network: nn.Module, length: int, batch_size: int) -> int:
     """The bytes that a forward pass over `length` steps keeps for backward, without the parameters."""
     kept = {}
@@ -208,29 +143,22 @@ def benchmark(args: argparse.Namespace) -> Path:
     )
     torch.manual_seed(args.seed)
     networks = {name: make(1, args.num_hidden, NUM_CLASSES).to(args.device) for name, make in CONTESTANTS.items()}
-    with contextlib.ExitStack() as stack:
-        others = {
-            name: stack.enter_context(InAnotherProcess(settings, args))
-            for name, settings in allocators(args.device).items()
-        }
-        rows = []
-        for length, kind in itertools.product(args.lengths, STEPS):
-            x, targets = data(length, args)
-            steps = {name: STEPS[kind](network, x, targets) for name, network in networks.items()}
-            steps[FLOOR] = products(x, args.num_hidden, kind == "training step")
-            turns = {name: turn(step, args.device) for name, step in steps.items()}
-            turns |= {name: other.turn(kind, length) for name, other in others.items()}
-            times = take_turns(turns, args.rounds, args.turn)
-            for name in turns:
-                ratios = sorted(y / t for y, t in zip(times[YARDSTICK], times[name], strict=True))
-                row = {"what": kind, "length": length, "network": name}
-                row |= {"us_per_step_of_length": f"{median(times[name]) / length * 1e6:.1f}"}
-                row |= {"speed": f"{median(ratios):.3f}", "slowest": f"{ratios[0]:.3f}", "fastest": f"{ratios[-1]:.3f}"}
-                rows.append(row)
-                spread = f"{row['speed']} × ({row['slowest']} to {row['fastest']})"
-                print(
-                    f"{kind:13} T={length:<6} {name:26} {row['us_per_step_of_length']:>8} µs a step of length, {spread}"
-                )
+    rows = []
+    for length, kind in itertools.product(args.lengths, STEPS):
+        x = torch.randn(args.batch_size, length, 1, device=args.device)
+        targets = torch.randint(NUM_CLASSES, (args.batch_size,), device=args.device)
+        steps = {name: STEPS[kind](network, x, targets) for name, network in networks.items()}
+        steps[FLOOR] = products(x, args.num_hidden, kind == "training step")
+        turns = {name: turn(step, args.device) for name, step in steps.items()}
+        times = take_turns(turns, args.rounds, args.turn)
+        for name in turns:
+            ratios = sorted(y / t for y, t in zip(times[YARDSTICK], times[name], strict=True))
+            row = {"what": kind, "length": length, "network": name}
+            row |= {"us_per_step_of_length": f"{median(times[name]) / length * 1e6:.1f}"}
+            row |= {"speed": f"{median(ratios):.3f}", "slowest": f"{ratios[0]:.3f}", "fastest": f"{ratios[-1]:.3f}"}
+            rows.append(row)
+            spread = f"{row['speed']} × ({row['slowest']} to {row['fastest']})"
+            print(f"{kind:13} T={length:<6} {name:26} {row['us_per_step_of_length']:>8} µs a step of length, {spread}")
     memory = {}
     for name, network in networks.items():
         shorter, longer = (kept_for_backward(network.cpu(), length, args.batch_size) for length in (100, 200))

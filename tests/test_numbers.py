@@ -88,7 +88,7 @@ def recorded_rows(header: list[str]):
         runs = [record(f"part1/curriculum/{kind}seed{seed}/result.json") for seed in range(5)]
         cells = [f"{misread(run, 10, 1000):,} + {misread(run, 2000, 2000):,}" for run in runs]
         yield [f"{runs[0]['sequences_seen']:,}", *cells]
-    rows = record("part1/benchmark/benchmark.csv")
+    rows = record("part1/benchmark/benchmark.csv") + record("part1/benchmark-allocators/benchmark.csv")
     for what, name in {(row["what"], row["network"]) for row in rows}:
         same = [f"{float(row['speed']):.2f}" for row in rows if (row["what"], row["network"]) == (what, name)]
         yield [name + ", forward pass" * (what == "forward pass"), *same]

@@ -1,9 +1,6 @@
 """Part 1's benchmark: that all contestants compute what they should and are timed alike; never how long they take."""
 
-import contextlib
 import csv
-import os
-from pathlib import Path
 
 import pytest
 import torch
@@ -79,34 +76,10 @@ def test_what_is_kept_for_backward_by_hand():
     assert kept_for_backward(network, 6, 4) == 2 * 4 * 6 * 4  # x, and tanh's result, which two ask for, in float32
 
 
-class Nowhere(contextlib.nullcontext):
-    """Stands in for a process of its own."""
-
-    def __init__(self, *_):
-        super().__init__(self)
-
-    def turn(self, kind: str, length: int):
-        return None
-
-
-def test_a_process_of_its_own_has_other_settings_and_times_the_steps_it_is_asked_for(monkeypatch, tmp_path):
-    flags = ["--batch_size", "4", "--num_hidden", "8", "--device", "cpu", "--out_dir", str(tmp_path)]
-    with benchmark.InAnotherProcess({"PALINDROME": "1"}, benchmark.parse_args(flags)) as other:
-        assert "PALINDROME" not in os.environ
-        for kind, length in (("training step", 3), ("forward pass", 3), ("forward pass", 5)):
-            assert 0 < other.turn(kind, length)(0.001) < 60
-        environment = Path(f"/proc/{other._process.pid}/environ")
-        assert not environment.exists() or b"PALINDROME=1" in environment.read_bytes().split(b"\0")
-    other._process.join(60)
-    assert not other._process.is_alive()
-
-
 def test_speeds_are_medians_of_ratios_within_a_round_in_table_and_picture(tmp_path, monkeypatch, figures, spare):
     asked, saved, kinds = [], figures(benchmark), ("training step", "forward pass")
-    names = [*CONTESTANTS, FLOOR, "elsewhere"]
+    names = [*CONTESTANTS, FLOOR]
     seconds = {kind: {name: [9.0, 9.0, 9.0] for name in names} for kind in kinds}
-    monkeypatch.setattr(benchmark, "allocators", lambda device: {"elsewhere": {}})
-    monkeypatch.setattr(benchmark, "InAnotherProcess", Nowhere)
     seconds["training step"] |= {YARDSTICK: [8.0, 6.0, 10.0], "by hand": [2.0, 3.0, 1.0]}
 
     def turns(contestants, *settings):
