@@ -106,7 +106,7 @@ def compare() -> None:
     call(*COMPARE, *soon, "--out_dir", OUTPUTS / "part2" / "soon")
     bf16 = ["--recipes", "improved", *brief, "--precision", "bf16"]
     call(*COMPARE, *bf16, "--out_dir", OUTPUTS / "part2" / "bf16")
-    crisp = ["--recipes", "crisp", "--seeds", *"01", "--n_epochs", "90", "--eval_interval", "30"]
+    crisp = ["--recipes", "crisp", "--seeds", *"01234", "--n_epochs", "150", "--eval_interval", "50"]
     call(*COMPARE, *crisp, "--precision", "bf16", "--out_dir", OUTPUTS / "part2" / "crisp")
     for name in ("compare", "collapse", "levers", "soon", "bf16", "crisp"):
         show_comparison(name)
