@@ -1,14 +1,20 @@
-"""The command line: argument types, shared flags, errors in one line."""
+"""The command line: flags and their types, errors in one line, and what a script prints while it works."""
 
 import argparse
 import contextlib
 import math
 import os
+import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
+
+from common.machine import IS_MAIN
 
 import torch
+from tqdm import tqdm
 
 RUN = "a run's folder, or a checkpoint; if not given, the newest finished run, else the pretrained network"
 
@@ -42,51 +48,45 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
 
 
-def int_between(minimum: int, maximum: int = 2**31 - 1) -> Callable[[str], int]:
-    """The type of a flag that takes a whole number from `minimum` to `maximum`."""
-
-    def convert(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if not minimum <= value <= maximum:
-            raise argparse.ArgumentTypeError(f"{value} is not between {minimum:,} and {maximum:,}")
-        return value
-
-    return convert
-
-
-def float_between(above: float, below: float = math.inf) -> Callable[[str], float]:
-    """The type of a flag that takes a finite number strictly between `above` and `below`."""
-
+def _between(kind: type, what: str, fits: Callable[[float], bool], limits: str) -> Callable[[str], float]:
     def convert(text: str) -> float:
         try:
-            value = float(text)
+            value = kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-        if not (above < value < below):  # false for nan too
-            limits = f"above {above:g}" + (f" and below {below:g}" if below < math.inf else ", and finite")
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}") from None
+        if not fits(value):
             raise argparse.ArgumentTypeError(f"{text} is not {limits}")
         return value
 
     return convert
 
 
+def int_between(minimum: int, maximum: int = 2**31 - 1) -> Callable[[str], int]:
+    """The type of a flag that takes a whole number from `minimum` to `maximum`."""
+    return _between(int, "a whole number", lambda n: minimum <= n <= maximum, f"between {minimum:,} and {maximum:,}")
+
+
+def float_between(above: float, below: float = math.inf) -> Callable[[str], float]:
+    """The type of a flag that takes a finite number strictly between `above` and `below`."""
+    limits = f"above {above:g}" + (f" and below {below:g}" if below < math.inf else ", and finite")
+    return _between(float, "a number", lambda x: above < x < below, limits)  # false for nan too
+
+
 def device(text: str) -> torch.device:
     """The type of --device; auto takes CUDA if there is a CUDA device."""
+    count = torch.cuda.device_count()
     if text == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, colon, index = text.partition(":")
-    if text != "cpu" and (kind != "cuda" or (colon and not index.isdecimal())):
+        return torch.device("cuda" if count else "cpu")
+    try:
+        chosen = torch.device(text)
+    except RuntimeError:
+        chosen = None
+    if not chosen or chosen.type not in ("cpu", "cuda"):
         raise argparse.ArgumentTypeError(f"{text!r} is not one of auto, cpu, cuda, cuda:0, cuda:1, …")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        found = torch.cuda.device_count()
-        raise argparse.ArgumentTypeError(
-            f"{text} was asked for, but PyTorch finds {found or 'no'} CUDA device{'s' if found > 1 else ''} here; "
-            "use auto or cpu"
-        )
-    return torch.device(text)
+    if chosen.type == "cuda" and (chosen.index or 0) >= count:
+        found = f"{count or 'no'} CUDA device{'s' * (count > 1)}"
+        raise argparse.ArgumentTypeError(f"{text} was asked for, but PyTorch finds {found} here; use auto or cpu")
+    return chosen
 
 
 seed = int_between(0, 2**63 - 1)
@@ -114,17 +114,17 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
     add("--tensorboard", action="store_true", help="write scalars and grids for TensorBoard too (it must be installed)")
 
 
-def call(main: Callable[[], None]) -> None:
-    """Call a script's `main`. An error of the user or of the machine becomes one line and an exit status.
+def call(main: Callable[[], object]) -> None:
+    """Call a script's main function. An error of the user or of the machine becomes one line and an exit status.
 
-    The status is 2 for bad input (UserError), 1 for a full disk, not enough memory or a torchvision that does not fit
-    torch, and 130 for Ctrl-C. It is 1, without a line, if the reader of the output has closed it, as `| head` does.
+    The status is 2 for bad input (UserError), 1 for a full disk or not enough memory, 130 for Ctrl-C. It is 1, without
+    a line, if the reader of the output has closed it, as `| head` does.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a notebook's stream cannot; there may be none
             # A log file shows each line at once. If its encoding has no σ or →, it gets a question mark instead.
             stream.reconfigure(line_buffering=True, errors="replace")
-    message, status = None, 0
+    message, status = "", 0
     try:
         main()
     except UserError as error:
@@ -134,13 +134,9 @@ def call(main: Callable[[], None]) -> None:
     except OSError as error:
         message, status = f"{error.filename or 'a file'}: {error.strerror or error}", 1
     except (MemoryError, RuntimeError) as error:  # PyTorch and NumPy have several for too little memory
-        if "operator torchvision::" in str(error):
-            message = "torchvision was not built for this torch; uninstall both, then install both as README.md says"
-        elif isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-            message = "not enough memory; choose less data or smaller sizes"
-        else:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
-        status = 1
+        message, status = "not enough memory; choose less data or smaller sizes", 1
     except KeyboardInterrupt:
         status = 130
     except SystemExit as exit_:
@@ -155,3 +151,41 @@ def call(main: Callable[[], None]) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if status:
         sys.exit(status)
+
+
+def quoted(path: Path) -> str:
+    """The path with the quotes that a shell needs."""
+    return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))
+
+
+def print_line(text: str = "", file: TextIO | None = None) -> None:
+    """Print a line on `file` (standard output by default), above the progress bar if there is one.
+
+    If a line cannot be printed, because the disk is full or the terminal is gone, it is lost and training continues.
+    """
+    if IS_MAIN:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            tqdm.write(text, file=file)
+
+
+def progress_bar(total: int, unit: str, done: int = 0, delay: float = 0) -> tqdm:
+    """A progress bar on a terminal, shown after `delay` seconds. In a log file or a pipe there is none."""
+    quiet = not (IS_MAIN and hasattr(sys.stderr, "isatty") and sys.stderr.isatty())
+    scale = total >= 10**6  # 1.2M, not 1234567
+    return tqdm(total=total, initial=done, unit=unit, disable=quiet, leave=False, delay=delay, unit_scale=scale)
+
+
+class Table:
+    """Prints rows in aligned columns, one by one. Table(epoch="d", loss=".4f") names the columns and their formats."""
+
+    def __init__(self, **formats: str):
+        self.formats = formats
+        self._has_header = False
+
+    def print_row(self, row: dict) -> None:
+        """Print the row's numbers. A missing number leaves its column empty; numbers without a column are left out."""
+        if not self._has_header:
+            print_line(" ".join(f"{name:>8}" for name in self.formats))
+            self._has_header = True
+        cells = {name: format(row[name], spec) if name in row else "" for name, spec in self.formats.items()}
+        print_line(" ".join(f"{cell:>{max(8, len(name))}}" for name, cell in cells.items()).rstrip())

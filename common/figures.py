@@ -15,13 +15,12 @@ from PIL import Image
 if (backend := os.environ.get("MPLBACKEND", "")).startswith("module://") and not find_spec(backend[9:].split(".")[0]):
     del os.environ["MPLBACKEND"]
 
+from common.files import write_atomic
+
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
-from matplotlib.transforms import offset_copy
-
-from common.files import write_whole
 
 # Lines differ in colour (Okabe & Ito 2008), in grey value and in line style.
 STYLES = [
@@ -42,8 +41,8 @@ def new_figure(width: float, height: float) -> Figure:
 def save_figure(figure: Figure, path: Path) -> None:
     """Write the figure to `path` as PNG."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    write_whole(path, buffer.getvalue())
+    figure.savefig(buffer, format="png", pil_kwargs={"optimize": True})
+    write_atomic(path, buffer.getvalue())
 
 
 def plain_axes(axes) -> None:
@@ -72,37 +71,6 @@ def log_ticks(axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def label_ends(axes: Axes, gap: float) -> None:
-    """Write each line's label to the right of the axes, beside the line's end.
-
-    Labels are at least `gap` apart, as a part of the axes' height. A short line in the same style leads to each label.
-    The layout does not reserve room for them. Call this when the scales and limits of the axes are final.
-    """
-    axes.get_ylim()  # brings the limits up to date
-    to_axes = axes.transData + axes.transAxes.inverted()
-    lines = sorted(axes.lines, key=lambda line: line.get_ydata()[-1])
-    ends = [line.get_xydata()[-1] for line in lines]
-    at_edge, beside = axes.get_yaxis_transform(), offset_copy(axes.transAxes, axes.figure, x=22, units="points")
-    for line, end, place in zip(lines, ends, spread([to_axes.transform(end)[1] for end in ends], gap), strict=True):
-        lead = {name: getattr(line, f"get_{name}")() for name in ("color", "linestyle", "linewidth")}
-        lead |= {"arrowstyle": "-", "shrinkA": 1, "shrinkB": 2, "relpos": (0, 0.5)}
-        text = axes.annotate(line.get_label(), (1, end[1]), (1, place), at_edge, beside, lead, va="center", fontsize=8)
-        text.set_in_layout(False)
-
-
-def spread(places: list[float], gap: float) -> list[float]:
-    """Move sorted places in [0, 1] so that they are `gap` apart and still in [0, 1], as little as possible (least
-    squares)."""
-    groups = []  # of places that touch: the sum of what they would be with no gap, and their number
-    for k, place in enumerate(places):
-        groups.append((place - k * gap, 1))
-        while len(groups) > 1 and groups[-2][0] / groups[-2][1] > groups[-1][0] / groups[-1][1]:
-            groups[-2:] = [(groups[-2][0] + groups[-1][0], groups[-2][1] + groups[-1][1])]
-    means = [total / count for total, count in groups for _ in range(count)]
-    highest = 1 - (len(places) - 1) * gap
-    return [max(0, min(mean, highest)) + k * gap for k, mean in enumerate(means)]
-
-
 def draw_curves(axes, x: Sequence[float], curves: dict[str, Sequence[float]], xlabel: str, ylabel: str) -> None:
     """Draw one line in `axes` for each named curve over `x`."""
     for (name, y), style in zip(curves.items(), cycle(STYLES), strict=False):
@@ -111,6 +79,15 @@ def draw_curves(axes, x: Sequence[float], curves: dict[str, Sequence[float]], xl
     axes.set_ylabel(ylabel)
     plain_axes(axes)
     axes.legend(frameon=False)
+
+
+def draw_metrics(rows: list[dict], x: str, panels: dict[str, dict[str, str]]) -> Figure:
+    """A figure with a panel for each y label: {y label: {name of a line: its column in `rows`}}, over the column x."""
+    figure = new_figure(9, 3.3)
+    for axes, (ylabel, columns) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        curves = {name: [row[column] for row in rows] for name, column in columns.items()}
+        draw_curves(axes, [row[x] for row in rows], curves, x, ylabel)
+    return figure
 
 
 def draw_band(axes: Axes, curves: Sequence[Sequence[float]], color: str) -> tuple[Artist, Artist]:
@@ -143,7 +120,7 @@ def save_picture(sheet: np.ndarray, path: Path, scale: int = 2) -> None:
     """Write a grey picture (height, width) as PNG, every pixel `scale` × `scale`."""
     buffer = io.BytesIO()
     _enlarge(sheet, scale).save(buffer, format="PNG", optimize=True)
-    write_whole(path, buffer.getvalue())
+    write_atomic(path, buffer.getvalue())
 
 
 def save_animation(sheets: Sequence[np.ndarray], path: Path, milliseconds: int = 120, scale: int = 2) -> None:
@@ -152,4 +129,4 @@ def save_animation(sheets: Sequence[np.ndarray], path: Path, milliseconds: int =
     buffer = io.BytesIO()
     durations = [milliseconds] * (len(frames) - 1) + [1500]
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
-    write_whole(path, buffer.getvalue())
+    write_atomic(path, buffer.getvalue())

@@ -1,7 +1,7 @@
 """Pages that run a network in the browser: one HTML file that needs neither a server nor another file.
 
-A template names the files to insert, each in a comment of its own: `/* common/page.css */`. The parts that all pages
-share are in common/page.css and common/page.js.
+A template holds a page's markup and style. It names the files to insert, each by its path in the project and in a
+comment of its own: `/* common/page.css */`. The parts that all pages share are in common/page.css and common/page.js.
 """
 
 import base64
@@ -9,13 +9,14 @@ import json
 import re
 from pathlib import Path
 
-import torch
-
-from common.environment import ROOT
-from common.files import write_whole
+from common.cli import print_line
+from common.files import write_atomic
+from common.machine import ROOT
 from common.runs import Run
 
-NAMED = re.compile(r"/\* ((?:common|part1|part2)/\w+\.(?:css|js)) \*/")
+import torch
+
+NAMED = re.compile(r"/\* ([\w/]+\.(?:css|js)) \*/")
 
 
 def encode(numbers: torch.Tensor) -> str:
@@ -32,6 +33,6 @@ def build(template: Path, model: dict) -> str:
 def finish(run: Run, page: str, result: dict) -> None:
     """Write explore.html and result.json into the run's folder, and print how to open the page."""
     path = run.folder / "explore.html"
-    write_whole(path, page)
+    write_atomic(path, page)
     run.finish(result)
-    print(f"page: {path} ({path.stat().st_size / 1e6:.1f} MB); open it in a browser: {path.resolve().as_uri()}")
+    print_line(f"page: {path} ({path.stat().st_size / 1e6:.1f} MB); open it in a browser: {path.resolve().as_uri()}")

@@ -1,0 +1,183 @@
+"""A study: many runs, and the tables that they leave in its folder.
+
+runs.csv      a row a run: its settings, seed, commit, versions, machine, threads, result
+curves.csv    what pictures and sentences need of a run's metrics
+runs/NAME     a run's own folder, and runs/NAME.log what it prints; once its row is there, both may be deleted
+"""
+
+import importlib
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from statistics import stdev
+from threading import Event, Lock
+from typing import NamedTuple
+
+from common.cli import UserError, progress_bar
+from common.files import read_csv, read_json, write_csv
+from common.machine import ROOT
+from common.runs import plain, read_config
+
+import filelock
+import torch
+
+NO_SETTINGS = {"run", "out_dir", "resume", "checkpoint_interval", "tensorboard", "processes", "device"}
+COLUMNS = {"precision": "number_format"}  # of settings; a measure is called precision too
+T_975 = {3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}  # by number of runs
+
+
+class PlannedRun(NamedTuple):
+    """A call of a script (its path from the project's root). `also`: other cells that its row must have, if any."""
+
+    name: str
+    script: str
+    flags: list[str]
+    also: dict | None = None
+
+    def settings(self) -> dict:
+        """The cells of its settings, with the script's defaults; the script checks the flags. Paths are left out: the
+        same run may lie elsewhere."""
+        module = importlib.import_module(self.script.removesuffix(".py").replace("/", "."))
+        args = module.parse_args([str(flag) for flag in self.flags])
+        paths = {name for name, value in vars(args).items() if isinstance(value, Path)}
+        settings = {name: value for name, value in _settings(plain(args)).items() if name not in paths}
+        return flatten(settings | (self.also or {}))
+
+
+def make_runs(
+    out_dir: Path,
+    plan: list[PlannedRun],
+    jobs: int = 1,
+    alike: Iterable[str] = (),
+    curve: Callable[[Path], list[dict]] = lambda folder: [],
+    keep: Callable[[Path, str], None] = lambda folder, name: None,
+) -> list[dict]:
+    """Make the runs that are planned and not yet in the study's tables, `jobs` of them at once; returns all rows.
+
+    A run that was begun is resumed. When one is finished, its row is added to runs.csv, the rows of `curve(folder)` to
+    curves.csv, and `keep(folder, name)` may keep pictures. If one fails, on Ctrl-C and on SIGTERM, the others are told
+    to save and stop (on Windows they are ended, and the last checkpoint stays). UserError if a run in the tables or in
+    runs/ has other settings than planned, or if it differs from the plan in a setting that must be `alike` in all runs.
+    """
+    plan = list({run.name: run for run in plan}.values())  # a seed may be named twice
+    wanted = {run.name: run.settings() for run in plan}
+    if (out_dir / "config.json").exists():
+        raise UserError(f"--out_dir {out_dir}: already holds a run; name a new folder")
+    try:
+        (out_dir / "runs").mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(out_dir / ".lock", timeout=0).acquire()
+    except filelock.Timeout:
+        raise UserError(f"--out_dir {out_dir}: another study is being made there") from None
+    except OSError as error:
+        raise UserError(f"--out_dir {out_dir}: cannot be written to ({error.strerror})") from None
+    with lock:
+        rows, curves = read_csv(out_dir / "runs.csv"), read_csv(out_dir / "curves.csv")
+        begun = [to_row(path.parent) for path in sorted((out_dir / "runs").glob("*/config.json"))]
+        for row in rows + begun:
+            expected = wanted.get(row["run"]) or {name: cell for w in wanted.values() for name, cell in w.items()}
+            names = expected.keys() - {"threads"} if row["run"] in wanted else expected.keys() & set(alike)
+            for name in sorted(names & row.keys()):
+                if str(row[name]) != str(expected[name]):
+                    what = f"{row['run']} had {name} {row[name]}, and {expected[name]} is asked for"
+                    raise UserError(f"--out_dir {out_dir}: {what}; name another folder")
+
+        def add(name: str) -> None:
+            folder = out_dir / "runs" / name
+            rows.append(to_row(folder))
+            curves[:] = [point for point in curves if point["run"] != name]  # from before a crash
+            curves.extend({"run": name, **point} for point in curve(folder))
+            keep(folder, name)
+            if curves:
+                write_csv(out_dir / "curves.csv", curves)
+            write_csv(out_dir / "runs.csv", rows)
+
+        recorded = {row["run"] for row in rows}
+        _run_all(out_dir / "runs", [run for run in plan if run.name not in recorded], jobs, add)
+    return read_csv(out_dir / "runs.csv")
+
+
+def _run_all(folder: Path, plan: list[PlannedRun], jobs: int, add: Callable[[str], None]) -> None:
+    """Start a process for each run and wait for all; `add(name)` is called after each."""
+    under_way, stopping, adding = [], Event(), Lock()
+    threads = str(max(1, torch.get_num_threads() // jobs))
+    environment = {"OMP_NUM_THREADS": threads, **os.environ}  # the user's own setting has priority
+
+    def make(run: PlannedRun) -> None:
+        if stopping.is_set():
+            return
+        if not (folder / run.name / "result.json").exists():
+            begun = (folder / run.name / "config.json").exists()
+            flags = ["--resume", folder / run.name] if begun else [*run.flags, "--out_dir", folder / run.name]
+            log = folder / f"{run.name}.log"
+            with log.open("a") as output:
+                command = [sys.executable, ROOT / run.script, *flags]
+                process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+                under_way.append(process)
+                if stopping.is_set():  # while it was being started
+                    process.terminate()
+                status = process.wait()
+            if status:
+                raise UserError(f"{run.name} ended with exit status {status}; see {log}", status=1)
+        with adding:
+            add(run.name)
+
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    with ThreadPoolExecutor(jobs) as pool, progress_bar(len(plan), "run") as bar:
+        try:
+            for job in as_completed([pool.submit(make, run) for run in plan]):
+                job.result()
+                bar.update()
+        except BaseException:
+            stopping.set()
+            for process in under_way:
+                process.terminate()
+            raise
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+def to_row(folder: Path) -> dict:
+    """The row of runs.csv for a run's folder; without a result, if it has none yet."""
+    config = read_config(folder)
+    row = {"run": folder.name, "script": config["script"], **flatten(_settings(config["arguments"]))}
+    row |= {"threads": config["threads"]} | {name: config[name] for name in ("started", "commit", "python")}
+    row |= config["packages"] | {"platform": config["platform"], "machine": config["device"]}
+    result = read_json(folder / "result.json") if (folder / "result.json").exists() else {}
+    return row | flatten({name: value for name, value in result.items() if name != "run"})
+
+
+def _settings(arguments: dict) -> dict:
+    return {COLUMNS.get(name, name): value for name, value in arguments.items() if name not in NO_SETTINGS}
+
+
+def flatten(values: dict) -> dict:
+    """One cell for each value: nested names are joined by "_", a list's items by spaces; None is an empty cell."""
+    cells = {}
+    for name, value in values.items():
+        if isinstance(value, list | tuple) and any(isinstance(item, dict) for item in value):
+            value = dict(enumerate(value))
+        if isinstance(value, dict):
+            cells |= flatten({f"{name}_{inner}": cell for inner, cell in value.items()})
+        else:
+            cells[name] = " ".join(map(str, value)) if isinstance(value, list | tuple) else value
+    return {name: cell for name, cell in cells.items() if cell is not None}
+
+
+def markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def interval(values: list[float]) -> float:
+    """Half the width of the 95 % interval of the mean over three runs or more, by Student's t; fewer: infinity.
+
+    t s / √n,    s: standard deviation (n − 1), t: 97.5 % point for n − 1 degrees of freedom; above 9, that for 9
+    """
+    n = len(values)
+    return T_975[min(n, 10)] * stdev(values) / math.sqrt(n) if n > 2 else math.inf
