@@ -17,36 +17,32 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import cli
-from common.console import print_line
 from common.runs import read_config
-from part1.memory import LENGTHS, accuracy_at_lengths, training_digits
-from part1.networks import find_network, load_network
-from part1.palindromes import MAX_INPUT_LENGTH, MIN_HELD_OUT_LENGTH
+from part1.networks.trained import find_network, load
+from part1.tasks.held_out import MAX_LENGTH, MIN_LENGTH
+from part1.tasks.memory import LENGTHS, accuracy_at_lengths, training_digits
 
 
 def evaluate(args: argparse.Namespace) -> dict[str, float]:
     """Test one run's network and print the table. Returns it: length → accuracy."""
     source = find_network(args.run)
-    network = load_network(source).to(args.device)
+    trained = load(source)
+    trained.network.to(args.device)
     config = read_config(source, required=False)
     if not config:
-        print_line(f"{source}: its config.json is missing: the palindromes it was trained on cannot be left out")
+        cli.print_line(f"{source}: its config.json is missing: the palindromes it was trained on cannot be left out")
     trained_on = training_digits(config["arguments"]) if config.get("script") == "part1/train.py" else None
-    return accuracy_at_lengths(network, network.encoding, args.lengths, args.seed, trained_on)
+    return accuracy_at_lengths(trained, args.lengths, args.seed, trained_on)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
-    add, length = parser.add_argument, cli.int_between(MIN_HELD_OUT_LENGTH, MAX_INPUT_LENGTH)
+    add, length = parser.add_argument, cli.int_between(MIN_LENGTH, MAX_LENGTH)
     add("--run", type=Path, help=cli.RUN)
     add("--lengths", nargs="+", type=length, default=list(LENGTHS), help="input lengths, in digits")
     cli.add_seed_and_device(parser)
     return parser.parse_args(argv)
 
 
-def main() -> None:
-    evaluate(parse_args())
-
-
 if __name__ == "__main__":
-    cli.call(main)
+    cli.call(lambda: evaluate(parse_args()))

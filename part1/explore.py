@@ -6,7 +6,7 @@
 
 Without --run, it takes the newest finished run of train.py or train_curriculum.py in outputs/part1, else the pretrained
 LSTM. Writes a folder outputs/part1/explore-seedN-TIME with result.json and explore.html, one file of 0.4 MB that needs
-no server and no internet. The page reads up to 100,000 digits with the equations of lstm.py (they are in lstm.js). Over
+no server and no internet. The page reads up to 100,000 digits with the equations of lstm.py (in page/lstm.js). Over
 time it shows c of the units that carry the first digit, i, f and o of one of these units, and the probability of each
 digit if the network had to answer now. --seed chooses the palindrome that the page opens with.
 
@@ -23,27 +23,26 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import numpy as np
-import torch
-
 from common import cli, seeds
 from common.pages import build, encode, finish
-from common.runs import Run
-from part1.lstm import LSTM
-from part1.networks import find_network, load_lstm
-from part1.palindromes import NUM_CLASSES, draw_palindromes
-from part1.palindromes import encode as encode_digits
-from part1.traces import explained, trace
+from common.runs import Run, path_as_text
+from part1.networks.traces import explained, trace
+from part1.networks.trained import Trained, find_network, load_lstm
+from part1.palindromes import NUM_CLASSES
+from part1.tasks.held_out import draw_palindromes
+
+import numpy as np
+import torch
 
 UNITS = 12  # shown
 SEQUENCES = 1000  # for their choice
 STEPS = [10, 30, 100]  # after which R² is measured
-TEMPLATE = Path(__file__).with_suffix(".html")
+TEMPLATE = Path(__file__).parent / "page" / "explore.html"
 
 
-def choose_units(network: LSTM, digits: torch.Tensor) -> tuple[list[int], torch.Tensor]:
+def choose_units(trained: Trained, digits: torch.Tensor) -> tuple[list[int], torch.Tensor]:
     """The units that carry the first of the digits (n, 100), and the code of each first digit (10, units)."""
-    memory, first = trace(network, digits, STEPS)["c"], digits[:, 0].long().cpu()
+    memory, first = trace(trained.network, trained.encode(digits), STEPS)["c"], digits[:, 0].long().cpu()
     shares = torch.stack([explained(c, first) for c in memory]).mean(0)
     units = shares.argsort(descending=True)[:UNITS]
     shown = memory[:, :, units].tanh().mean(0)
@@ -51,9 +50,9 @@ def choose_units(network: LSTM, digits: torch.Tensor) -> tuple[list[int], torch.
     return units.tolist(), torch.stack(codes)
 
 
-def build_page(network: LSTM, units: list[int], codes: torch.Tensor, digits: list[int]) -> str:
+def build_page(trained: Trained, units: list[int], codes: torch.Tensor, digits: list[int]) -> str:
     """Put the network, the units to show, their codes and the first digits into the template; returns the page."""
-    ten = encode_digits(torch.arange(NUM_CLASSES), network.encoding)
+    network, ten = trained.network, trained.encode(torch.arange(NUM_CLASSES))
     model = {name: encode(getattr(network, name)) for name in ("weight_ih", "weight_hh", "bias")}
     model |= {"ten": encode(ten), "codes": encode(codes)}
     model["readout"] = [encode(network.fc.weight), encode(network.fc.bias)]
@@ -63,14 +62,15 @@ def build_page(network: LSTM, units: list[int], codes: torch.Tensor, digits: lis
 def explore(args: argparse.Namespace) -> Path:
     """Write the page of one network; returns the folder."""
     source = find_network(args.run)
-    network = load_lstm(source).to(args.device)
+    trained = load_lstm(source)
+    trained.network.to(args.device)
     rng = np.random.default_rng(seeds.stream_seed(args.seed, "explore"))
     many = draw_palindromes(SEQUENCES, max(STEPS), rng, held_out=True)[:, :-1]
-    units, codes = choose_units(network, many.to(args.device))
-    page = build_page(network, units, codes, many[0].tolist())
+    units, codes = choose_units(trained, many.to(args.device))
+    page = build_page(trained, units, codes, many[0].tolist())
 
-    run = Run.create(args, "part1/explore.py", f"part1/explore-seed{args.seed}")
-    finish(run, page, {"network": str(source), "units": units, "digits": many[0].tolist()})
+    run = Run.open(args, "part1/explore.py", f"part1/explore-seed{args.seed}")
+    finish(run, page, {"network": path_as_text(source), "units": units, "digits": many[0].tolist()})
     return run.folder
 
 
@@ -81,9 +81,5 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main() -> None:
-    explore(parse_args())
-
-
 if __name__ == "__main__":
-    cli.call(main)
+    cli.call(lambda: explore(parse_args()))

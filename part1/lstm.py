@@ -1,12 +1,13 @@
 """An LSTM (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000), by hand from raw parameters."""
 
+from common.products import needs_plain_operations
+from part1.networks.through_time import ThroughTime
+
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
-from common.checks import check_input
-from common.products import needs_plain_operations
-from part1.through_time import ThroughTime
+INITS = ("memory", "uniform", "normal")
 
 
 class LSTM(nn.Module):
@@ -21,19 +22,18 @@ class LSTM(nn.Module):
         logits = W_p h(T) + b_p
 
     The weights of the four gates are stacked in PyTorch's order i, f, g, o, so they can be copied to and from `nn.LSTM`
-    row by row (`part1.networks.to_torch` does it; PyTorch has two biases, whose sum is the one here):
+    row by row (PyTorch has two biases, whose sum is the one here):
 
         weight_ih = [W_ix; W_fx; W_gx; W_ox]   (4·hidden, input)
         weight_hh = [W_ih; W_fh; W_gh; W_oh]   (4·hidden, hidden)
         bias      = [b_i; b_f; b_g; b_o]       (4·hidden,)
 
-    Shapes: x (batch, time, input_dim) → logits (batch, output_dim); another shape is a ValueError. Without gradients
-    the steps are not kept, so memory does not grow with time. `read` takes and returns (h, c), so a sequence can be
-    read in pieces.
+    Shapes: x (batch, time, input_dim) → logits (batch, output_dim); another shape or dtype is a ValueError. Without
+    gradients the steps are not kept, so memory does not grow with time.
 
-    With `plain=True`, the loop below computes h(T), and autograd its gradients. Otherwise `ThroughTime` computes both:
-    it is faster, its gradients are derived by hand, and its results differ by rounding only. The plain loop is always
-    used under autocast and while PyTorch traces or transforms the network (torch.compile, torch.export, torch.func).
+    With `plain=True`, the loop below computes h(T), and autograd its gradients. Otherwise `ThroughTime` computes both,
+    faster, with gradients derived by hand; its results differ by rounding only. Where PyTorch must see each operation
+    (autocast, torch.compile, torch.export, torch.func), the plain loop is used.
     """
 
     def __init__(self, input_dim: int, hidden_dim: int, output_dim: int, plain: bool = False):
@@ -72,15 +72,13 @@ class LSTM(nn.Module):
     def extra_repr(self) -> str:
         return f"input_dim={self.input_dim}, hidden_dim={self.hidden_dim}" + (", plain=True" if self.plain else "")
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         h, _ = self.read(x)
         return self.fc(h)
 
-    def read(
-        self, x: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor] | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def read(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """x(1) … x(T) → h(T), c(T), each (batch, hidden). Pass both as `state` to read the next piece."""
-        check_input("x", x, ("batch", "time", self.input_dim), self.weight_ih)
+        check_input(x, self)
         h, c = state or (x.new_zeros(x.shape[0], self.hidden_dim),) * 2
         weights = self.weight_ih, self.weight_hh, self.bias
         if self.plain or needs_plain_operations(x):
@@ -88,34 +86,51 @@ class LSTM(nn.Module):
         return ThroughTime.apply(torch.is_grad_enabled(), loop, state is None, x, h, c, *weights)
 
 
-def loop(
-    x: torch.Tensor, h: torch.Tensor, c: torch.Tensor, *weights: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def check_input(x: Tensor, network: nn.Module) -> None:
+    """ValueError if x is not (batch, time, input_dim) or not of the dtype of the network's weights."""
+    if torch.jit.is_tracing():  # sizes are tensors then
+        return
+    if x.dim() != 3 or x.shape[2] != network.input_dim:
+        raise ValueError(f"x has the shape {tuple(x.shape)}; expected (batch, time, {network.input_dim})")
+    if x.dtype != network.bias.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise ValueError(f"x is {x.dtype} and the network's weights are {network.bias.dtype}; convert one of them")
+
+
+def loop(x: Tensor, h: Tensor, c: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
     """x(1) … x(T), h(0), c(0) → h(T), c(T), step by step. The weights are weight_ih, weight_hh and bias."""
     for x_t in x.unbind(1):
-        h, c = step(x_t, h, c, *weights)
+        h, c = remember(*gates(x_t, h, *weights), c)
     return h, c
 
 
-def step(
-    x_t: torch.Tensor, h: torch.Tensor, c: torch.Tensor, *weights: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """One step of the equations: x(t), h(t−1), c(t−1) → h(t), c(t)."""
-    return remember(*gates(x_t, h, *weights), c)
+def gates(x_t: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
+    """x(t), h(t−1) → i(t), f(t), g(t), o(t), each (batch, hidden)."""
+    a_i, a_f, a_g, a_o = (F.linear(x_t, weight_ih, bias) + F.linear(h, weight_hh)).chunk(4, dim=1)
+    return torch.sigmoid(a_i), torch.sigmoid(a_f), torch.tanh(a_g), torch.sigmoid(a_o)
 
 
-def remember(
-    i: torch.Tensor, f: torch.Tensor, g: torch.Tensor, o: torch.Tensor, c: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def remember(i: Tensor, f: Tensor, g: Tensor, o: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     """i(t), f(t), g(t), o(t), c(t−1) → h(t), c(t)."""
     c = g * i + c * f
     h = torch.tanh(c) * o
     return h, c
 
 
-def gates(
-    x_t: torch.Tensor, h: torch.Tensor, weight_ih: torch.Tensor, weight_hh: torch.Tensor, bias: torch.Tensor
-) -> tuple[torch.Tensor, ...]:
-    """x(t), h(t−1) → i(t), f(t), g(t), o(t), each (batch, hidden)."""
-    a_i, a_f, a_g, a_o = (F.linear(x_t, weight_ih, bias) + F.linear(h, weight_hh)).chunk(4, dim=1)
-    return torch.sigmoid(a_i), torch.sigmoid(a_f), torch.tanh(a_g), torch.sigmoid(a_o)
+@torch.no_grad()
+def initialise(network: nn.Module, init: str, length: int) -> None:
+    """Draw a network's initial weights, from PyTorch's global random generator.
+
+    memory   made for remembering over `length` steps: see `LSTM.reset_parameters`
+    uniform  every parameter ~ U(−k, k) with k = 1/√hidden: PyTorch's own initialisation
+    normal   every weight ~ N(0, 1), biases zero: the reference's. With 128 units each gate sums 128 terms, so its
+             argument has a standard deviation of up to √128 ≈ 11: gates start open or shut, and hardly learn
+    """
+    if init not in INITS:
+        raise ValueError(f"init {init!r} is not one of {', '.join(INITS)}")
+    if init == "memory":
+        return network.reset_parameters(length)
+    for parameter in network.parameters():
+        if init == "uniform":
+            parameter.uniform_(-(network.hidden_dim**-0.5), network.hidden_dim**-0.5)
+        else:
+            nn.init.normal_(parameter) if parameter.dim() == 2 else nn.init.zeros_(parameter)

@@ -22,17 +22,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from common import cli, seeds
+from common.figures import STYLES, integer_ticks, new_figure, plain_axes, save_figure
+from common.runs import Run, path_as_text
+from part1.networks.traces import explained, sensitivity, trace
+from part1.networks.trained import find_network, load_lstm
+from part1.palindromes import MAX_TRAINED_LENGTH, NUM_CLASSES
+from part1.tasks.held_out import draw_palindromes
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from common import cli, seeds
-from common.figures import STYLES, integer_ticks, label_ends, new_figure, plain_axes, save_figure
-from common.runs import Run, path_as_text
-from part1.networks import find_network, load_lstm
-from part1.palindromes import MAX_TRAINED_LENGTH, NUM_CLASSES, draw_palindromes
-from part1.traces import explained, sensitivity, trace
-
+SCRIPT = "part1/show_gates.py"
 UNITS = 6  # shown; there are as many line styles
 SEQUENCES = 1000  # for the choice of units and the linear maps
 READINGS = 60  # steps, at most, at which a linear map is fitted
@@ -55,29 +57,30 @@ def read_linearly(c: torch.Tensor, first: torch.Tensor) -> float:
 def show_gates(args: argparse.Namespace) -> Path:
     """Draw the picture of one network; returns its folder."""
     source = find_network(args.run)
-    network = load_lstm(source).to(args.device)
+    trained = load_lstm(source)
+    network = trained.network.to(args.device)
     rng = np.random.default_rng(seeds.stream_seed(args.seed, "gates"))
     if args.digits:
         digits = torch.tensor([args.digits], dtype=torch.uint8)
     else:
         digits = draw_palindromes(1, args.input_length, rng, held_out=True)[:, :-1]
     length = digits.shape[1]
-    run = Run.create(args, "part1/show_gates.py", f"part1/gates-T{length}")
+    run = Run.open(args, SCRIPT, f"part1/gates-T{length}")
 
     many = draw_palindromes(SEQUENCES, max(length, 4), rng, held_out=True)[:, :length]
     steps = sorted({round(t) for t in np.geomspace(1, length, READINGS)})
-    memory, first = trace(network, many.to(args.device), steps)["c"], many[:, 0].long()
+    memory, first = trace(network, trained.encode(many.to(args.device)), steps)["c"], many[:, 0].long()
     readings = [read_linearly(c, first) for c in memory]
     shares = explained(memory[-1], first)
     units = shares.argsort(descending=True)[:UNITS]
-    shown = trace(network, digits.to(args.device))
+    x = trained.encode(digits.to(args.device))
+    shown, influence = trace(network, x), sensitivity(network, x).numpy()
     with torch.no_grad():
         answers = F.softmax(network.fc(shown["h"][:, 0].to(args.device)).cpu(), dim=1)
     surely = answers[:, digits[0, 0].long()]
     names = [f"{unit}" for unit in units.tolist()]
     traces = {name: shown[name][:, 0, units].numpy() for name in "ifoc"}
-    hangs_on = sensitivity(network, digits.to(args.device)).numpy()
-    draw_picture(digits[0], traces, names, steps, readings, surely.numpy(), hangs_on, run.folder)
+    draw_picture(digits[0], traces, names, steps, readings, surely.numpy(), influence, run.folder)
     run.finish(
         {
             "network": path_as_text(source),
@@ -87,7 +90,7 @@ def show_gates(args: argparse.Namespace) -> Path:
             "explained": shares[units].tolist(),
             "steps": steps,
             "linear_reading": readings,
-            "sensitivity": hangs_on.tolist(),
+            "sensitivity": influence.tolist(),
         }
     )
     shares_text = " ".join(f"{share:.2f}" for share in shares[units].tolist())
@@ -97,7 +100,7 @@ def show_gates(args: argparse.Namespace) -> Path:
     return run.folder
 
 
-def draw_picture(digits, traces, names, steps, readings, surely, hangs_on, folder: Path) -> None:
+def draw_picture(digits, traces, names, steps, readings, surely, influence, folder: Path) -> None:
     """Write gates.png. Each of `traces` has the shape (steps, units)."""
     length = len(digits)
     spans = [length] if length <= 3 * FIRST else [FIRST, length]
@@ -106,15 +109,12 @@ def draw_picture(digits, traces, names, steps, readings, surely, hangs_on, folde
     panels = figure.subplots(7, len(spans), squeeze=False, sharey="row", height_ratios=heights)
     for column, span in enumerate(spans):
         strip, *maps, memory, answer, curve = panels[:, column]
-        draw_digits(
-            strip, digits[:span].tolist(), f"the first {FIRST} digits" if span < length else f"{length:,} digits"
-        )
-        for axes, (name, label) in zip(
-            maps, {"i": "input gate i", "f": "forget gate f", "o": "output gate o"}.items(), strict=True
-        ):
+        title = f"the first {FIRST} digits" if span < length else f"{length:,} digits"
+        draw_digits(strip, digits[:span].tolist(), title)
+        for axes, label in zip(maps, ("input gate i", "forget gate f", "output gate o"), strict=True):
             extent = (0.5, span + 0.5, len(names) - 0.5, -0.5)
             style = {"cmap": "gray_r", "vmin": 0, "vmax": 1, "interpolation": "nearest", "aspect": "auto"}
-            image = axes.imshow(traces[name][:span].T, extent=extent, **style)
+            image = axes.imshow(traces[label[-1]][:span].T, extent=extent, **style)
             if column == 0:
                 axes.set_ylabel(f"{label}\nunit", fontsize=8)
                 axes.set_yticks(range(len(names)), names, fontsize=8)
@@ -122,9 +122,8 @@ def draw_picture(digits, traces, names, steps, readings, surely, hangs_on, folde
         for k, name in enumerate(names):
             memory.plot(t, traces["c"][:span, k], linewidth=1.2, label=name, **STYLES[k])
         memory.set_yscale("symlog", linthresh=1)
-        answer.plot(
-            t, hangs_on[:span], color="0.2", linewidth=0.8, marker="o" if span <= 3 * FIRST else "", markersize=3
-        )
+        marker = "o" if span <= 3 * FIRST else ""
+        answer.plot(t, influence[:span], color="0.2", linewidth=0.8, marker=marker, markersize=3)
         answer.set_yscale("log")
         answer.yaxis.set_minor_formatter("")  # labels at powers of ten alone
         asked = "the network's probability of the first digit, asked now"
@@ -139,7 +138,9 @@ def draw_picture(digits, traces, names, steps, readings, surely, hangs_on, folde
             axes.tick_params(labelbottom=axes is curve)
         for axes in (memory, answer, curve):
             plain_axes(axes)
-    label_ends(memory, gap=0.1)
+    from_above = sorted(memory.lines, key=lambda line: -line.get_ydata()[-1])
+    beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "frameon": False, "fontsize": 8, "title": "unit"}
+    memory.legend(handles=from_above, **beside).set_in_layout(False)  # the colour bar above has made room
     figure.colorbar(image, ax=panels[1:4, -1], pad=0.01, aspect=30, label="shut 0 … open 1")
     labels = "memory c(t)\nof each unit", "|∂ logit / ∂ x(t)|\nof the answer", "first digit\nknown"
     for axes, label in zip(panels[4:, 0], labels, strict=True):
@@ -165,10 +166,10 @@ def draw_digits(axes, digits: list[int], title: str) -> None:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
-    add = parser.add_argument
+    add, length = parser.add_argument, cli.int_between(4, MAX_TRAINED_LENGTH)
     add("--run", type=Path, help=cli.RUN)
-    add("--digits", type=cli.int_between(0, 9), nargs="+", help="the digits to read; if not given, a palindrome")
-    add("--input_length", type=cli.int_between(4, MAX_TRAINED_LENGTH), help="its length; if not given, 10")
+    add("--digits", type=cli.int_between(0, 9), nargs="+", help="the digits to read (default: a random palindrome)")
+    add("--input_length", type=length, help="length of the random palindrome (default: 10)")
     cli.add_shared_flags(parser)
     args = parser.parse_args(argv)
     if args.digits and args.input_length:
@@ -177,9 +178,5 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def main() -> None:
-    show_gates(parse_args())
-
-
 if __name__ == "__main__":
-    cli.call(main)
+    cli.call(lambda: show_gates(parse_args()))

@@ -5,8 +5,8 @@
     python part1/train.py --input_length 10 --init normal --encoding raw     the reference's initialisation
 
 Writes a folder outputs/part1/MODEL-TN-seedN-TIME with curves.png (loss and accuracy over epochs), metrics.jsonl,
-checkpoint.pt (the best epoch by validation, and all that --resume needs) and result.json (the test accuracy, measured
-once, and the accuracy at the --lengths). To train a memory over thousands of digits, use part1/train_curriculum.py.
+checkpoint.pt (the best epoch by validation, and all that --resume needs) and result.json (the test accuracy, read once,
+and the accuracy at the --lengths). To train a memory over thousands of digits, use part1/train_curriculum.py.
 """
 
 import argparse
@@ -18,29 +18,22 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from common import cli, distributed, seeds
+from common.machine import IS_MAIN, RANK
+from common.runs import Run, parse_args_or_resume
+from common.training import RunningMeans, Training, prepared
+from part1.lstm import INITS, initialise
+from part1.networks.by_name import NETWORKS
+from part1.networks.pictures import draw_summary
+from part1.networks.trained import KIND, Trained
+from part1.palindromes import ENCODINGS, MAX_TRAINED_LENGTH, NUM_CLASSES, draw_dataset, encode, split
+from part1.tasks.held_out import MAX_LENGTH, MIN_LENGTH
+from part1.tasks.memory import accuracy_at_lengths, evaluate
+from part1.tasks.tasks import PALINDROME
+
 import torch
 import torch.nn.functional as F
 from torch import nn
-
-from common import cli, distributed, seeds
-from common.console import Table, print_line, progress_bar
-from common.figures import draw_curves, new_figure, save_figure
-from common.means import RunningMeans
-from common.resume import open_run, parse_or_resume
-from common.runs import Run, read_metrics
-from common.saving import Saver
-from part1.memory import accuracy_at_lengths, draw_dataset, evaluate
-from part1.networks import INITS, KIND, NETWORKS, build
-from part1.palindromes import (
-    ENCODINGS,
-    MAX_INPUT_LENGTH,
-    MAX_TRAINED_LENGTH,
-    MIN_HELD_OUT_LENGTH,
-    NUM_CLASSES,
-    PalindromeDataset,
-    encode,
-    split,
-)
 
 SCRIPT = "part1/train.py"
 COLUMNS = {"epoch": "d", "loss": ".4f", "accuracy": ".4f", "validation_loss": ".4f", "validation_accuracy": ".4f"}
@@ -58,6 +51,9 @@ class Progress:
     best_score: tuple[float, float] = (-1.0, 0.0)  # validation accuracy, −validation loss
     perfect_epochs: int = 0  # epochs in a row with validation accuracy 1.0
 
+    def goes_on(self, args: argparse.Namespace) -> bool:
+        return self.epoch <= args.max_epoch and self.perfect_epochs < args.patience
+
     def end_epoch(self, network: nn.Module, loss: float, accuracy: float) -> None:
         """Keep the network if it is the best so far: of higher validation accuracy, or as high and of lower loss."""
         if (accuracy, -loss) > self.best_score:
@@ -67,106 +63,82 @@ class Progress:
         self.epoch, self.batch = self.epoch + 1, 0
 
 
-def train(args: argparse.Namespace) -> Path:
+@prepared
+def train(args: argparse.Namespace, device: torch.device) -> Path:
     """One training run; returns its folder."""
-    with distributed.joined(args.device, args.threads, args.deterministic) as device:
-        return train_on(device, args)
-
-
-def train_on(device: torch.device, args: argparse.Namespace) -> Path:
     dataset = draw_dataset(args.input_length, args.data_size, args.seed)
     parts = split(len(dataset), args.portion_train)
-    (inputs, targets), validation, _ = ([t.to(device) for t in dataset[part]] for part in parts)
+    seen, validation, test = map(dataset.__getitem__, parts)
     if len(dataset) < args.data_size:
-        print_line(f"only {len(dataset):,} palindromes of {args.input_length + 1} digits exist: all of them are used")
+        cli.print_line(f"only {len(dataset):,} palindromes of {args.input_length + 1} digits exist: all are used")
+    inputs, targets = (part.to(device) for part in seen)
 
     sizes = {"input_dim": args.input_dim, "hidden_dim": args.num_hidden, "output_dim": NUM_CLASSES}
-    network = build(args.model, sizes, args.init, args.input_length, args.seed, args.plain).to(device)
+    torch.manual_seed(args.seed)  # the initial weights; nothing else draws from the global generator
+    network = NETWORKS[args.model](**sizes, **{"plain": True} if args.plain else {})
+    initialise(network, args.init, args.input_length)
+    trained = Trained(network.to(device), PALINDROME, args.encoding)
     optimizer = torch.optim.RMSprop(network.parameters(), lr=args.learning_rate, alpha=0.99)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=100, gamma=0.1)
-    # After a resume at the end of an epoch, this process steps the schedule first, and PyTorch would warn.
-    warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
 
+    run = Run.open(args, SCRIPT, f"part1/{args.model}-T{args.input_length}-seed{args.seed}", KIND)
     progress, means = Progress(), RunningMeans("loss", "accuracy", "gradient_norm", device=device)
-    run = open_run(args, SCRIPT, f"part1/{args.model}-T{args.input_length}-seed{args.seed}", KIND)
-    description = {"model": args.model, "sizes": sizes, "encoding": args.encoding}
+    description = {"model": args.model, "sizes": sizes, "encoding": args.encoding, "task": PALINDROME.name}
     learners = {"network": network, "optimizer": optimizer, "scheduler": scheduler, "means": means}
-    saver = Saver(run, args.checkpoint_interval, description, learners, progress)
-    table = Table(**COLUMNS)
-    with saver, progress_bar(args.max_epoch, "epoch", done=progress.epoch - 1) as bar:
-        while progress.epoch <= args.max_epoch and progress.perfect_epochs < args.patience:
+    training = Training(run, args.checkpoint_interval, description, learners, progress)
+    if run.is_finished and not progress.goes_on(args):
+        run.refuse(f"it ended after {progress.perfect_epochs} perfect epochs; give a larger --patience too")
+    table, bar = cli.Table(**COLUMNS), cli.progress_bar(args.max_epoch, "epoch", done=progress.epoch - 1)
+    with training, bar, warnings.catch_warnings():
+        # After a resume at the end of an epoch, this process steps the schedule first, and PyTorch would warn.
+        warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+        while progress.goes_on(args):
             order = torch.randperm(len(inputs), generator=seeds.generator(args.seed, "order", progress.epoch))
             for batch in order.to(device).split(args.batch_size * args.processes)[progress.batch :]:
-                index = distributed.my_part(batch)
+                index = batch.tensor_split(args.processes)[RANK]  # this process's part
                 logits = network(encode(inputs[index], args.encoding))
                 scale = args.processes / len(batch)  # so that the mean over processes is the mean over the batch
                 loss = F.cross_entropy(logits, targets[index], reduction="sum") * scale
                 accuracy = (logits.argmax(1) == targets[index]).sum() * scale
                 optimizer.zero_grad()
                 loss.backward()
-                distributed.mean_gradients(network)
+                if args.processes > 1:
+                    distributed.mean_gradients(network)
                 gradient_norm = nn.utils.clip_grad_norm_(network.parameters(), args.max_norm)
                 means.add(loss, accuracy, gradient_norm, weight=len(batch))
                 optimizer.step()
                 progress.batch += 1
-                saver.after_step()
+                training.after_step()
 
-            scores = torch.tensor(evaluate(network, *validation, args.encoding), dtype=torch.float64, device=device)
-            loss, accuracy = distributed.mean(scores).tolist()  # so that all processes decide in the same way
+            loss, accuracy = evaluate(trained, *validation)
             row = {"epoch": progress.epoch, **means.take(), "validation_loss": loss, "validation_accuracy": accuracy}
-            row |= {"learning_rate": scheduler.get_last_lr()[0], "seconds": saver.seconds()}
+            row |= {"learning_rate": scheduler.get_last_lr()[0], "seconds": training.seconds()}
             run.log(row, progress.epoch)
             table.print_row(row)
             scheduler.step()
             progress.end_epoch(network, loss, accuracy)
             bar.update()
-        saver.at_end()
+        training.at_end()
         network.load_state_dict(progress.best)
-        finish(run, args, dataset, network, progress, saver.seconds())
+        epochs, n_parameters = progress.epoch - 1, sum(parameter.numel() for parameter in network.parameters())
+        result = {"seconds": training.seconds(), "test_accuracy": evaluate(trained, *test)[1], "accuracy_at": {}}
+        result |= {"validation_accuracy": progress.best_score[0], "best_epoch": progress.best_epoch, "epochs": epochs}
+        result |= {"sequences_seen": epochs * len(inputs), "parameters": n_parameters}
+        if IS_MAIN:
+            draw_summary(run.folder)
+            trained_on = dataset.digits[parts[0]]
+            result["accuracy_at"] = accuracy_at_lengths(trained, args.lengths, args.seed, trained_on)
+        run.finish(result)
+    unseen = f"{len(test[1]):,} palindromes never seen"
+    cli.print_line(f"test accuracy {result['test_accuracy']:.4f} on {unseen}, at epoch {progress.best_epoch}")
+    cli.print_line(f"picture: {run.folder / 'curves.png'}")
     return run.folder
-
-
-def finish(run: Run, args, dataset: PalindromeDataset, network: nn.Module, progress: Progress, seconds: float) -> None:
-    """Test the best network, once, and write the result and the picture."""
-    training, _, test = split(len(dataset), args.portion_train)
-    device = next(network.parameters()).device
-    _, test_accuracy = evaluate(network, *(part.to(device) for part in dataset[test]), args.encoding)
-    result = {
-        "test_accuracy": test_accuracy,
-        "accuracy_at": {},
-        "validation_accuracy": progress.best_score[0],
-        "best_epoch": progress.best_epoch,
-        "epochs": progress.epoch - 1,
-        "seconds": seconds,
-        "sequences_seen": (progress.epoch - 1) * training.stop,
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
-    }
-    if distributed.IS_MAIN:
-        draw_summary(run.folder)
-        trained_on = dataset.digits[training]
-        result["accuracy_at"] = accuracy_at_lengths(network, args.encoding, args.lengths, args.seed, trained_on)
-    run.finish(result)
-    unseen = f"{test.stop - test.start:,} palindromes never seen"
-    print_line(f"test accuracy {test_accuracy:.4f} on {unseen}, at epoch {progress.best_epoch}")
-    print_line(f"picture: {run.folder / 'curves.png'}")
-
-
-def draw_summary(folder: Path) -> None:
-    """curves.png, from the run's metrics."""
-    rows = read_metrics(folder)
-    epochs = [row["epoch"] for row in rows]
-    figure = new_figure(9, 3.3)
-    for axes, key, label in zip(figure.subplots(1, 2), ("loss", "accuracy"), ("loss (nats)", "accuracy"), strict=True):
-        curves = {"training": [r[key] for r in rows], "validation": [r[f"validation_{key}"] for r in rows]}
-        draw_curves(axes, epochs, curves, "epoch", label)
-    axes.set_ylim(0, 1.02)
-    save_figure(figure, folder / "curves.png")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add, length = parser.add_argument, cli.int_between(1, MAX_TRAINED_LENGTH)
-    tested, tested_at = cli.int_between(MIN_HELD_OUT_LENGTH, MAX_INPUT_LENGTH), [10, 30, 100]
+    tested, tested_at = cli.int_between(MIN_LENGTH, MAX_LENGTH), [10, 30, 100]
     add("--input_length", type=length, default=5, help="digits that the network reads")
     add("--input_dim", type=int, choices=(1, 10), help="numbers per digit: 1, or 10 for one-hot")
     add("--encoding", choices=ENCODINGS, help="digits scaled to [−1, 1] (the default), raw (0 … 9) or one-hot")
@@ -175,7 +147,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--num_hidden", type=cli.int_between(1, 4096), default=128, help="units in h (and c)")
     add("--init", choices=INITS, default="memory", help="initial weights: ours, PyTorch's or the reference's")
     add("--max_epoch", type=cli.int_between(1), default=100, help="passes over the training data, at most")
-    add("--patience", type=cli.int_between(1), default=20, help="stop after N epochs in a row without validation error")
+    add(
+        "--patience",
+        type=cli.int_between(1),
+        default=20,
+        help="stop after N consecutive epochs without an error",
+    )
     add("--batch_size", type=cli.int_between(1), default=128, help="sequences in a batch, for each process")
     add("--learning_rate", type=cli.float_between(0), default=1e-3, help="of RMSprop; from epoch 101 on a tenth of it")
     add("--max_norm", type=cli.float_between(0), default=10.0, help="gradients of a larger norm are scaled down to it")
@@ -184,8 +161,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--lengths", nargs="+", type=tested, default=tested_at, help="input lengths to test at the end")
     cli.add_shared_flags(parser)
     cli.add_training_flags(parser)
-    may_change = {"checkpoint_interval", "tensorboard", "lengths"}
-    args = parse_or_resume(parser, argv, SCRIPT, may_change, epochs=lambda _: "max_epoch")
+    may_change, may_grow = {"checkpoint_interval", "tensorboard", "lengths"}, {"max_epoch", "patience"}
+    args = parse_args_or_resume(parser, argv, SCRIPT, may_change, may_grow)
     args.encoding = args.encoding or ("one_hot" if args.input_dim == 10 else "scaled")
     if args.input_dim not in (None, ENCODINGS[args.encoding]):
         parser.error(f"--input_dim {args.input_dim}: with --encoding {args.encoding} it is {ENCODINGS[args.encoding]}")
@@ -195,9 +172,5 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def main() -> None:
-    train(parse_args())
-
-
 if __name__ == "__main__":
-    cli.call(main)
+    cli.call(lambda: train(parse_args()))

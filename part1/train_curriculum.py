@@ -31,31 +31,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from common import cli, distributed, seeds
+from common.machine import IS_MAIN, RANK
+from common.runs import Run, parse_args_or_resume
+from common.training import RunningMeans, Training, prepared
+from part1.lstm import INITS, initialise
+from part1.networks.by_name import NETWORKS
+from part1.networks.pictures import draw_summary
+from part1.networks.trained import KIND, Trained
+from part1.palindromes import ENCODINGS, MAX_TRAINED_LENGTH
+from part1.tasks.held_out import MAX_LENGTH, MIN_LENGTH
+from part1.tasks.memory import LENGTHS, accuracy_at_lengths
+from part1.tasks.tasks import TASKS
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-
-from common import cli, distributed, seeds
-from common.console import Table, print_line, progress_bar
-from common.figures import draw_curves, new_figure, save_figure
-from common.means import RunningMeans
-from common.resume import open_run, parse_or_resume
-from common.runs import Run, read_metrics
-from common.saving import Saver
-from part1.marker import TASKS, draw_for
-from part1.memory import LENGTHS, accuracy_at_lengths
-from part1.networks import INITS, KIND, NETWORKS, build
-from part1.palindromes import (
-    ENCODINGS,
-    MARKED,
-    MAX_INPUT_LENGTH,
-    MAX_TRAINED_LENGTH,
-    MIN_HELD_OUT_LENGTH,
-    NUM_CLASSES,
-    encode,
-    input_dim,
-)
 
 SCRIPT = "part1/train_curriculum.py"
 FIRST_LENGTH = 10  # digits
@@ -102,31 +94,31 @@ class Progress:
             self.length, self.accuracy, self.rate = self.length // 2, 0.9, self.rate / 2
 
 
-def train(args: argparse.Namespace) -> Path:
+@prepared
+def train(args: argparse.Namespace, device: torch.device) -> Path:
     """One training run by curriculum; returns its folder."""
-    with distributed.joined(args.device, args.threads, args.deterministic) as device:
-        return train_on(device, args)
-
-
-def train_on(device: torch.device, args: argparse.Namespace) -> Path:
-    encoding = args.encoding + (MARKED if args.task == "marker" else "")
-    sizes = {"input_dim": input_dim(encoding), "hidden_dim": args.num_hidden, "output_dim": NUM_CLASSES}
+    task = TASKS[args.task]
+    input_dim = task.input_dim[args.encoding]
+    sizes = {"input_dim": input_dim, "hidden_dim": args.num_hidden, "output_dim": task.classes}
     # The curriculum starts with short sequences, so the weights are initialised for these, not for the longest ones.
     first_length = min(FIRST_LENGTH, args.input_length)
-    network = build(args.model, sizes, args.init, first_length, args.seed, args.plain).to(device)
+    torch.manual_seed(args.seed)  # the initial weights; nothing else draws from the global generator
+    network = NETWORKS[args.model](**sizes, **{"plain": True} if args.plain else {})
+    initialise(network, args.init, first_length)
+    network = network.to(device)
     optimizer = torch.optim.RMSprop(network.parameters(), lr=args.learning_rate, alpha=0.99, weight_decay=WEIGHT_DECAY)
     batch_size = args.batch_size * args.processes
     batches = max(1, args.data_size // batch_size)  # 1 if torchrun makes a batch larger than the data
 
+    name = "curriculum" if task.name == "palindrome" else f"curriculum-{task.name}"
+    run = Run.open(args, SCRIPT, f"part1/{args.model}-{name}-T{args.input_length}-seed{args.seed}", KIND)
     progress, means = Progress(first_length), RunningMeans("loss", "accuracy", "gradient_norm", device=device)
-    task = "" if args.task == "palindrome" else f"-{args.task}"
-    run = open_run(args, SCRIPT, f"part1/{args.model}-curriculum{task}-T{args.input_length}-seed{args.seed}", KIND)
-    draw = draw_for(encoding)
-    description = {"model": args.model, "sizes": sizes, "encoding": encoding}
+    description = {"model": args.model, "sizes": sizes, "encoding": args.encoding, "task": task.name}
     learners = {"network": network, "optimizer": optimizer, "means": means}
-    saver = Saver(run, args.checkpoint_interval, description, learners, progress)
-    table = Table(sequences=",d", length=",d", loss=".4f", accuracy=".4f", gradient_norm=".3f", seconds=".1f")
-    with saver, progress_bar(batches, "batch", done=progress.batch) as bar:
+    training = Training(run, args.checkpoint_interval, description, learners, progress)
+    table = cli.Table(sequences=",d", length=",d", loss=".4f", accuracy=".4f", gradient_norm=".3f", seconds=".1f")
+    bar = cli.progress_bar(batches, "batch", done=progress.batch)
+    with training, bar:
         while progress.batch < batches:
             settles, rate, longest = progress.settles_from is not None, progress.rate, progress.length
             if settles:
@@ -134,16 +126,18 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
                 rate *= (batches - progress.batch) / (batches - progress.settles_from)
             rng = np.random.default_rng(seeds.stream_seed(args.seed, "curriculum", progress.batch))
             monotonous = round(MONOTONOUS * batch_size) if settles else 0
-            digits = draw(batch_size, progress.next_length(longest), rng, False, monotonous)
-            digits = digits[distributed.RANK :: args.processes].to(device)  # each process gets some monotonous ones
+            scalars = args.encoding != "one_hot"  # then some begin near
+            digits = task.draw(batch_size, progress.next_length(longest), rng, False, monotonous, near=scalars)
+            digits = digits[RANK :: args.processes].to(device)  # this process's part
 
             inputs, targets = digits[:, :-1], digits[:, -1].long()
-            logits = network(encode(inputs, encoding))
+            logits = network(task.encode(inputs, args.encoding))
             loss = F.cross_entropy(logits, targets)
             accuracy = (logits.argmax(1) == targets).float().mean()
             optimizer.zero_grad()
             loss.backward()
-            distributed.mean_gradients(network)
+            if args.processes > 1:
+                distributed.mean_gradients(network)
             gradient_norm = nn.utils.clip_grad_norm_(network.parameters(), args.max_norm)
             _, accuracy, _ = means.add(loss, accuracy, gradient_norm)
             optimizer.param_groups[0]["lr"] = args.learning_rate * rate
@@ -152,56 +146,35 @@ def train_on(device: torch.device, args: argparse.Namespace) -> Path:
 
             if progress.batch % LOG_INTERVAL == 0 or progress.batch == batches:
                 row = {"batch": progress.batch, "sequences": progress.batch * batch_size, "length": longest}
-                row |= {**means.take(), "learning_rate": args.learning_rate * rate, "seconds": saver.seconds()}
+                row |= {**means.take(), "learning_rate": args.learning_rate * rate, "seconds": training.seconds()}
                 run.log(row, progress.batch)
                 table.print_row(row)
             bar.update()
-            saver.after_step()
+            training.after_step()
         progress.best = network.state_dict()
-        saver.at_end()
-        finish(run, args, network, encoding, progress, saver.seconds())
+        training.at_end()
+        result = {
+            "accuracy_at": {},
+            "length": progress.length,
+            "batches": progress.batch,
+            "seconds": training.seconds(),
+            "sequences_seen": progress.batch * batch_size,
+            "sequences_until_settling": progress.settles_from * batch_size,
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        }
+        if IS_MAIN:
+            draw_summary(run.folder)
+            trained = Trained(network, task, args.encoding)
+            result["accuracy_at"] = accuracy_at_lengths(trained, args.lengths, args.seed)
+        run.finish(result)
+    cli.print_line(f"picture: {run.folder / 'curves.png'}")
     return run.folder
-
-
-def finish(
-    run: Run, args: argparse.Namespace, network: nn.Module, encoding: str, progress: Progress, seconds: float
-) -> None:
-    """Test the network at all lengths, and write the result and the picture."""
-    batch_size = args.batch_size * args.processes
-    result = {
-        "accuracy_at": {},
-        "length": progress.length,
-        "batches": progress.batch,
-        "seconds": seconds,
-        "sequences_seen": progress.batch * batch_size,
-        "sequences_until_settling": progress.settles_from * batch_size,
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
-    }
-    if distributed.IS_MAIN:
-        draw_summary(run.folder)
-        result["accuracy_at"] = accuracy_at_lengths(network, encoding, args.lengths, args.seed)
-    run.finish(result)
-    print_line(f"picture: {run.folder / 'curves.png'}")
-
-
-def draw_summary(folder: Path) -> None:
-    """curves.png, from the run's metrics: accuracy and the length trained on, over sequences."""
-    rows = read_metrics(folder)
-    figure = new_figure(9, 3.3)
-    left, right = figure.subplots(1, 2)
-    sequences = [row["sequences"] for row in rows]
-    draw_curves(left, sequences, {"accuracy": [row["accuracy"] for row in rows]}, "training sequences", "accuracy")
-    lengths = {"longest length": [row["length"] for row in rows]}
-    draw_curves(right, sequences, lengths, "training sequences", "input length (digits)")
-    left.set_ylim(0, 1.02)
-    right.set_yscale("log")
-    save_figure(figure, folder / "curves.png")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
-    add = parser.add_argument
-    length, tested = (cli.int_between(MIN_HELD_OUT_LENGTH, most) for most in (MAX_TRAINED_LENGTH, MAX_INPUT_LENGTH))
+    add, length = parser.add_argument, cli.int_between(MIN_LENGTH, MAX_TRAINED_LENGTH)
+    tested = cli.int_between(MIN_LENGTH, MAX_LENGTH)
     add("--input_length", type=length, default=1000, help="the longest sequences to train on, in digits")
     add("--task", choices=TASKS, default="palindrome", help="what to recall: the first digit, or a marked one")
     add("--encoding", choices=ENCODINGS, default="one_hot", help="digits one-hot, scaled to [−1, 1] or raw (0 … 9)")
@@ -221,7 +194,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--lengths", nargs="+", type=tested, default=list(LENGTHS), help="input lengths to test at the end")
     cli.add_shared_flags(parser)
     cli.add_training_flags(parser)
-    args = parse_or_resume(parser, argv, SCRIPT, may_change={"checkpoint_interval", "tensorboard", "lengths"})
+    may_change = {"checkpoint_interval", "tensorboard", "lengths"}
+    args = parse_args_or_resume(parser, argv, SCRIPT, may_change)
     if args.data_size < args.batch_size:
         parser.error(f"--data_size {args.data_size} is less than one batch of {args.batch_size} (--batch_size)")
     if args.plain and args.model != "lstm":
@@ -229,9 +203,5 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def main() -> None:
-    train(parse_args())
-
-
 if __name__ == "__main__":
-    cli.call(main)
+    cli.call(lambda: train(parse_args()))

@@ -1,7 +1,5 @@
-"use strict";
-// What explore.js shows, drawn: the digits, the memory, the gates, and all of it at a glance.
-const NARROWEST = 17, WIDEST = 120; // of a column, in pixels
-const GAP = 10; // after the first column, where those that follow it are out of sight
+// The pictures: the digits, the memory, the gates, and all of it at a glance. They are drawn from a `view`, which
+// explore.js makes: what is read, the step and the unit shown, and the columns in sight.
 let paper, ink, faint, mark, less, more; // colours as [red, green, blue]
 let drawnWhole; // what the overview shows
 
@@ -9,8 +7,6 @@ const css = (colour, alpha = 1) => `rgb(${colour} / ${alpha})`.replaceAll(",", "
 const blend = (from, to, share) => from.map((value, k) => Math.round(value + (to[k] - value) * share));
 const tint = (share) => blend(paper, share < 0 ? less : more, Math.min(Math.abs(share), 1));
 const tintOf = (c) => tint(0.6 * Math.tanh(c) + 0.4 * Math.asinh(c) / Math.asinh(1000)); // it saturates late
-const trace = (reading, name, step, unit) => reading.traces[name][(step - 1) * network.units.length + unit];
-const probability = (reading, step) => reading.answers.subarray(10 * (step - 1), 10 * step);
 
 function readColours() {
   const style = getComputedStyle(document.documentElement);
@@ -20,18 +16,6 @@ function readColours() {
     return [0, 2, 4].map((k) => parseInt(full.slice(k, k + 2), 16));
   });
 }
-
-// The columns in sight: their width, and how many; one more than there are digits, for the answer.
-function layout() {
-  const width = page.tape.clientWidth, all = now.digits.length + 1;
-  if (width / all >= NARROWEST) return { cell: Math.min(width / all, WIDEST), count: all };
-  const count = Math.floor((width - GAP) / NARROWEST);
-  return { cell: (width - GAP) / count, count };
-}
-
-const stepOf = (column) => (column === 0 ? 1 : left + column);
-const placeOf = (column, cell) => Math.round(column * cell + (column && left > 1 ? GAP : 0));
-const widthOf = (column, cell) => Math.round((column + 1) * cell) - Math.round(column * cell);
 
 // A canvas to draw on in CSS pixels, emptied.
 function blank(canvas) {
@@ -43,20 +27,29 @@ function blank(canvas) {
   return { pen, width, height };
 }
 
-function drawTape({ cell, count }) {
-  const { pen, height } = blank(page.tape), middle = height * 0.6;
+function drawAll(view) {
+  drawTape(view);
+  drawMemory(view);
+  for (const name of "ifoc") drawGate(name, view);
+  drawWhole(view);
+  page.head.style.left = `${view.columns.find(({ step }) => step === view.at).x - 1}px`;
+  page.head.style.width = `${view.cell + 2}px`;
+}
+
+function drawTape({ now, before, changed, at, cell, columns }) {
+  const { pen, height } = blank(page.tape), middle = height * 0.6, last = now.digits.length, first = now.digits[0];
+  const size = Math.min(cell * 1.1, 23), tall = height * 0.68, top = middle - tall / 2;
   const write = (text, x, y, size, colour, weight = 400) => {
     pen.font = `${weight} ${size}px system-ui, sans-serif`;
     pen.fillStyle = css(colour);
     pen.fillText(text, x, y);
   };
-  const size = Math.min(cell * 1.1, 23), tall = height * 0.68, top = middle - tall / 2;
   pen.textAlign = "center";
   pen.textBaseline = "middle";
-  for (let column = 0; column < count; column++) {
-    const step = stepOf(column), x = placeOf(column, cell), digit = now.digits[step - 1], centre = x + cell / 2;
-    if (step > now.digits.length) { // the answer
-      const done = at === now.digits.length, right = now.said[at - 1] === now.digits[0];
+  for (const { step, x } of columns) {
+    const position = step - 1, digit = now.digits[position], centre = x + cell / 2, other = changed.includes(position);
+    if (step > last) { // the answer
+      const done = at === last, right = now.said[at - 1] === first;
       pen.strokeStyle = css(done ? mark : faint);
       pen.fillStyle = css(done && right ? mark : paper);
       pen.setLineDash(done ? [] : [3, 3]);
@@ -69,23 +62,21 @@ function drawTape({ cell, count }) {
       pen.fillStyle = css(mark);
       pen.fillRect(x + 1, top, cell - 2, tall);
     }
-    const colour = step === 1 ? paper : changed.includes(step - 1) ? mark : step <= at ? ink : blend(paper, faint, 0.7);
-    write(digit, centre, middle + 1, size, colour, step === 1 || step === at || colour === mark ? 700 : 400);
-    if (step === 1 && at > 3 && !changed.includes(0)) write("first", Math.max(centre, 14), top - 6, 11, mark, 600);
-    if (step === at && !changed.includes(step - 1)) write(grouped(at), centre, top - 6, 11, mark, 600);
-    if (!changed.includes(step - 1)) continue;
-    write(before.digits[step - 1], centre, top - 4, size * 0.62, faint);
-    pen.fillRect(centre - 4, top - 4, 8, 1);
+    const colour = step === 1 ? paper : other ? mark : step <= at ? ink : blend(paper, faint, 0.7);
+    write(digit, centre, middle + 1, size, colour, step === 1 || step === at || other ? 700 : 400);
+    if (other) {
+      write(before.digits[position], centre, top - 4, size * 0.62, faint);
+      pen.fillRect(centre - 4, top - 4, 8, 1);
+    } else if (step === at) write(grouped(at), centre, top - 6, 11, mark, 600);
+    else if (step === 1 && at > 3) write("first", Math.max(centre, 14), top - 6, 11, mark, 600);
   }
-  if (left > 1) write("⋮", cell + GAP / 2, middle, 14, faint);
+  if (columns[1].step > 2) write("⋮", (cell + columns[1].x) / 2, middle, 14, faint);
 }
 
 // A row for each unit. What it was before the change is the lower third of its row.
-function drawMemory({ cell, count }) {
+function drawMemory({ now, before, changed, at, unit, read, end }) {
   const { pen, height } = blank(page.memory), rows = network.units.length, row = height / rows;
-  for (let column = 0; column < count; column++) {
-    const step = stepOf(column), x = placeOf(column, cell), wide = widthOf(column, cell);
-    if (step > now.done) continue;
+  for (const { step, x, wide } of read) {
     pen.globalAlpha = step <= at ? 1 : 0.3;
     for (let k = 0; k < rows; k++) {
       pen.fillStyle = css(tintOf(trace(now, "c", step, k)));
@@ -97,33 +88,31 @@ function drawMemory({ cell, count }) {
   }
   pen.globalAlpha = 1;
   pen.strokeStyle = css(ink);
-  pen.strokeRect(0.5, chosen * row - 0.5, placeOf(count - 1, cell) + cell - 1, row);
+  pen.strokeRect(0.5, unit * row - 0.5, end - 1, row);
 }
 
-// Gate or memory of the unit close up; a line where it ran before the change.
-function drawGate(name, { cell, count }) {
-  const { pen, height } = blank(page[name]), most = Math.asinh(Math.max(now.greatest[chosen], before.greatest[chosen], 1e-6));
+// A gate or the memory of the unit close up; a line where it ran before the change.
+function drawGate(name, { now, before, changed, at, unit, cell, read, end }) {
+  const { pen, height } = blank(page[name]), most = Math.max(now.greatest[unit], before.greatest[unit], 1e-6);
   const base = name === "c" ? height / 2 : height - 0.5;
-  const rise = (value) => (name === "c" ? (Math.asinh(value) / most) * base : value * (height - 1));
+  const rise = (value) => (name === "c" ? (Math.asinh(value) / Math.asinh(most)) * base : value * (height - 1));
   pen.fillStyle = css(blend(paper, ink, 0.07));
-  pen.fillRect(0, 0, placeOf(count - 1, cell) + cell, height);
-  for (let column = 0; column < count; column++) {
-    const step = stepOf(column), x = placeOf(column, cell);
-    if (step > now.done) continue;
-    const value = trace(now, name, step, chosen);
+  pen.fillRect(0, 0, end, height);
+  for (const { step, x, wide } of read) {
+    const value = trace(now, name, step, unit);
     pen.globalAlpha = step <= at ? 1 : 0.3;
     pen.fillStyle = css(name === "c" ? (value < 0 ? less : more) : blend(paper, ink, 0.55));
-    pen.fillRect(x, base - Math.max(rise(value), 0), widthOf(column, cell) - 1, Math.abs(rise(value)));
-    if (step <= changed[0] || !changed.length || step > before.done) continue;
+    pen.fillRect(x, base - Math.max(rise(value), 0), wide - 1, Math.abs(rise(value)));
+    if (!changed.length || step <= changed[0] || step > before.done) continue;
     pen.fillStyle = css(mark, 0.75);
-    pen.fillRect(x, base - rise(trace(before, name, step, chosen)) - 1, cell, 2);
+    pen.fillRect(x, base - rise(trace(before, name, step, unit)) - 1, cell, 2);
   }
   pen.globalAlpha = 1;
 }
 
 // All digits, as many to a pixel as there must be: of the probability the least, of the memory one.
-function drawWhole({ count }) {
-  const steps = now.digits.length, units = network.units.length;
+function drawWhole({ now, before, changed, left, columns }) {
+  const steps = now.digits.length, units = network.units.length, count = columns.length;
   page.whole.hidden = count > steps;
   if (page.whole.hidden) return;
   const share = (step) => `${(100 * step) / steps}%`, first = Math.max(left - 1, 0);
@@ -134,11 +123,8 @@ function drawWhole({ count }) {
   drawnWhole = shown;
   page.all.textContent = grouped(steps);
   const { pen, width, height } = blank(page.curve), image = new ImageData(width, units);
-  const least = (reading, from, to) => {
-    let p = 1;
-    for (let t = from; t < to; t++) p = Math.min(p, reading.answers[10 * t + reading.digits[0]]);
-    return p * (height - 1) + 1;
-  };
+  const least = ({ answers, digits }, from, to) =>
+    1 + (height - 1) * Math.min(...answers.subarray(10 * from, 10 * to).filter((_, k) => k % 10 === digits[0]));
   for (let x = 0; x < width; x++) {
     const from = Math.floor((x * steps) / width), to = Math.max(Math.floor(((x + 1) * steps) / width), from + 1);
     if (to > now.done) break;
@@ -157,7 +143,7 @@ function drawWhole({ count }) {
   page.blocks.getContext("2d").putImageData(image, 0, 0);
 }
 
-// A unit's code is a strip of as many pixels as there are units.
+// A code is a strip of as many pixels as there are units.
 function drawCode(canvas, values) {
   const pen = canvas.getContext("2d");
   values.forEach((value, k) => {

@@ -3,9 +3,9 @@
 import math
 import weakref
 
-import torch
+from common.products import needs_plain_operations, products_for
 
-from common.products import needs_plain_operations, product
+import torch
 
 sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (∂, y) → ∂ ⊙ y(1 − y)
 tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (∂, y) → ∂ ⊙ (1 − y²)
@@ -50,6 +50,7 @@ class ThroughTime(torch.autograd.Function):
         keep = grad_enabled and any(ctx.needs_input_grad)  # keep every step; else each one overwrites the last
         W = torch.cat([weight_hh, weight_ih, bias.unsqueeze(1)], dim=1)
         W[2 * hidden : 3 * hidden] *= 2
+        mm, addmm_ = products_for(W)
         rows = [hidden, hidden, 4 * hidden, hidden, W.shape[1]]  # of one step: g2, c2(t−1), y, u, z
         kept = borrow(x, (time + 1 if keep else 1, sum(rows), batch))
         G, C, Y, U, Z = kept.split(rows, dim=1)
@@ -71,13 +72,13 @@ class ThroughTime(torch.autograd.Function):
         for t in range(time):
             if not keep:
                 X[0] = x[:, t].T
-            torch.sigmoid(product(Ws[t], z[t].T), out=y[t])
+            torch.sigmoid(mm(Ws[t], z[t], out=y[t]), out=y[t])
             torch.add(minus_2, s[t], alpha=4, out=g2[t])
             torch.mul(c2[t], f[t], out=c2[t + 1]).addcmul_(i[t], g2[t])
             torch.add(minus_1, torch.sigmoid(c2[t + 1], out=u[t]), alpha=2, out=u[t])
             torch.mul(u[t], o[t], out=h[t + 1])
         if keep:
-            ctx.loop, ctx.first = loop, first
+            ctx.loop, ctx.first, ctx.products = loop, first, (mm, addmm_)
             ctx.save_for_backward(kept, x, h_0, c_0, weight_ih, weight_hh, bias)
         return H[-1].T.clone(memory_format=torch.contiguous_format), (C[-1].T / 2).contiguous()
 
@@ -91,6 +92,7 @@ class ThroughTime(torch.autograd.Function):
         time, batch, hidden, input_dim = len(kept) - 1, kept.shape[2], *weight_hh.shape[1:], weight_ih.shape[1]
         W = torch.cat([weight_hh, weight_ih], dim=1)
         W[2 * hidden : 3 * hidden] *= 8
+        mm, addmm_ = ctx.products
         W_hT, W_xT = W.T.contiguous().split([hidden, input_dim])
         _, _, Y, U, Z = kept.split([hidden, hidden, 4 * hidden, hidden, W.shape[1] + 1], dim=1)
         factors = kept[:, : 3 * hidden].unflatten(1, (3, hidden)).unbind()  # g2, c2(t−1), i
@@ -109,12 +111,12 @@ class ThroughTime(torch.autograd.Function):
             dc2.add_(tanh_backward(through_h, u[t], grad_input=through_h), alpha=0.5)
             torch.mul(dc2, factors[t], out=d_ifg)
             sigmoid_backward(delta, y[t], grad_input=delta)
-            dWs[t] += product(delta, z[t])
+            addmm_(dWs[t], delta, z[t].T)
             dc2 *= f[t]
             if x_needed:
-                dx[t] = product(W_xT, delta.T)
+                dx[t] = mm(W_xT, delta, out=dx[t])
             if t or h_0_needed:
-                dh = product(W_hT, delta.T)
+                dh = mm(W_hT, delta, out=dh)
         dW[2 * hidden : 3 * hidden] *= 8
         dW_h, dW_x, db = (part.contiguous() for part in dW.split([hidden, input_dim, 1], dim=1))
         dx = dx.permute(2, 0, 1).contiguous() if x_needed else None

@@ -1,10 +1,10 @@
 """The earlier exercise: a vanilla recurrent network (Elman 1990), with the interface of `LSTM`."""
 
+from part1.lstm import check_input
+
 import torch
 import torch.nn.functional as F
 from torch import nn
-
-from common.checks import check_input
 
 
 class VanillaRNN(nn.Module):
@@ -14,7 +14,7 @@ class VanillaRNN(nn.Module):
         logits = W_p h(T) + b_p
 
     weight_ih is W_hx (hidden, input), weight_hh is W_hh (hidden, hidden), bias is b_h (hidden,). They can be copied to
-    and from `nn.RNN` unchanged (`part1.networks.to_torch` does it).
+    and from `nn.RNN` unchanged (`part1.networks.by_name.to_torch` does it).
 
     Shapes: x (batch, time, input_dim) → logits (batch, output_dim); another shape is a ValueError. Without gradients
     the steps are not kept. `read` takes and returns h, so a sequence can be read in pieces.
@@ -51,7 +51,7 @@ class VanillaRNN(nn.Module):
 
     def read(self, x: torch.Tensor, state: tuple[torch.Tensor] | None = None) -> tuple[torch.Tensor]:
         """x(1) … x(T) → (h(T),), of shape (batch, hidden). Pass it as `state` to read the next piece."""
-        check_input("x", x, ("batch", "time", self.input_dim), self.weight_ih)
+        check_input(x, self)
         (h,) = state or (x.new_zeros(x.shape[0], self.hidden_dim),)
         for x_t in x.unbind(1):
             h = torch.tanh(F.linear(x_t, self.weight_ih, self.bias) + F.linear(h, self.weight_hh))

@@ -2,70 +2,64 @@
 
 from collections.abc import Sequence
 
+from common import seeds
+from common.cli import Table, progress_bar
+from part1.networks.trained import Trained
+from part1.palindromes import draw_dataset, split
+from part1.tasks.held_out import MAX_LENGTH
+
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
-
-from common import seeds
-from common.console import Table, progress_bar
-from part1.marker import draw_for
-from part1.palindromes import MAX_INPUT_LENGTH, PalindromeDataset, encode, split
 
 AT_ONCE = 1_000  # sequences in one batch
 PIECE = 250  # digits of each that are encoded at a time
 LENGTHS = (10, 30, 100, 300, 1_000, 2_000, 10_000, 100_000)
-TESTED = {1_000: 10_000, 100_000: 1_000, 2**20: 100, MAX_INPUT_LENGTH: 20}  # up to this input length → sequences
+TESTED = {1_000: 10_000, 100_000: 1_000, 2**20: 100, MAX_LENGTH: 20}  # up to this input length → sequences
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, inputs: torch.Tensor, targets: torch.Tensor, encoding: str) -> tuple[float, float]:
+def evaluate(trained: Trained, inputs: torch.Tensor, targets: torch.Tensor) -> tuple[float, float]:
     """Mean cross entropy (nats) and accuracy of the network on the sequences: inputs (n, length), targets (n,).
 
     Sequences are read in pieces; the state is passed from piece to piece. So memory does not grow with length.
     """
-    loss = correct = 0.0
+    network, loss, correct = trained.network, 0.0, 0.0
+    device = next(network.parameters()).device
     with progress_bar(inputs.numel(), "digit", delay=2) as bar:
         for sequences, target in zip(inputs.split(AT_ONCE), targets.split(AT_ONCE), strict=True):
             state = None
             for piece in sequences.split(PIECE, dim=1):
-                state = network.read(encode(piece, encoding), state)
+                state = network.read(trained.task.encode(piece.to(device), trained.encoding), state)
                 bar.update(piece.numel())
-            logits = network.fc(state[0])
+            logits, target = network.fc(state[0]), target.to(device)
             loss += F.cross_entropy(logits, target, reduction="sum").item()
             correct += (logits.argmax(1) == target).sum().item()
     return loss / len(targets), correct / len(targets)
 
 
 def accuracy_at_lengths(
-    network: nn.Module, encoding: str, lengths: Sequence[int], seed: int, trained_on: torch.Tensor | None = None
+    trained: Trained, lengths: Sequence[int], seed: int, trained_on: torch.Tensor | None = None
 ) -> dict[str, float]:
     """Test the network at each input length and print a table. Returns input length (as text) → accuracy.
 
     The number of sequences is 10,000 up to length 1,000, then 1,000 up to 100,000, 100 up to 2^20 and 20 up to 2^22.
     All are held out, so no curriculum trained on them. Those that are among `trained_on` (n, length + 1) are left out.
     """
-    device = next(network.parameters()).device
     table, accuracies = Table(input_length=",d", sequences=",d", wrong=",d", accuracy=".4f"), {}
     for input_length in lengths:
         rng = np.random.default_rng(seeds.stream_seed(seed, "test", input_length))
         n = next(n for longest, n in TESTED.items() if input_length <= longest)
-        digits = draw_for(encoding)(n, input_length, rng, held_out=True)
+        digits = trained.task.draw(n, input_length, rng, held_out=True)
         if trained_on is not None and trained_on.shape[1] == digits.shape[1]:
             known = {row.tobytes() for row in trained_on.cpu().numpy()}
             digits = digits[[row.tobytes() not in known for row in digits.numpy()]]
         if n := len(digits):
-            digits = digits.to(device)
-            _, accuracy = evaluate(network, digits[:, :-1], digits[:, -1].long(), encoding)
+            _, accuracy = evaluate(trained, digits[:, :-1], digits[:, -1].long())
             accuracies[str(input_length)] = accuracy
             wrong = round((1 - accuracy) * n)
             table.print_row({"input_length": input_length, "sequences": n, "wrong": wrong, "accuracy": accuracy})
     return accuracies
-
-
-def draw_dataset(input_length: int, data_size: int, seed: int) -> PalindromeDataset:
-    """Draw the palindromes of a run of part1/train.py with these settings."""
-    return PalindromeDataset(input_length, data_size, np.random.default_rng(seeds.stream_seed(seed, "palindromes")))
 
 
 def training_digits(arguments: dict) -> torch.Tensor:

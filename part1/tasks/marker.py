@@ -1,17 +1,20 @@
 """A second task, recall anywhere: one digit is marked, and the network names it at the end of the sequence."""
 
-import functools
 import math
-from collections.abc import Callable
+
+from part1 import palindromes
+from part1.palindromes import ENCODINGS, NUM_CLASSES
+from part1.tasks.held_out import check_can_be_held_out, draw_monotonous, move_across
+from part1.tasks.task import Task
 
 import numpy as np
 import torch
 
-from part1.palindromes import MARK, MARKED, check_can_be_held_out, draw_monotonous, draw_palindromes, move_across
+MARK = 10  # a marked digit d is written 10 + d
 
 
 def draw_marked(
-    n: int, input_length: int, rng: np.random.Generator, held_out: bool, monotonous: int = 0
+    n: int, input_length: int, rng: np.random.Generator, held_out: bool, monotonous: int = 0, near: bool = False
 ) -> torch.Tensor:
     """n random sequences with a marked digit, uint8 (n, input_length + 1): the input, then the target as last column.
 
@@ -33,11 +36,10 @@ def draw_marked(
     return torch.from_numpy(np.concatenate([digits, targets[:, None]], axis=1))
 
 
-TASKS = {"palindrome": draw_palindromes, "marker": draw_marked}
+def encode(digits: torch.Tensor, encoding: str) -> torch.Tensor:
+    """Digits (…, time) → x (…, time, input_dim): as for palindromes, and one more number: 1 for a marked digit."""
+    x = palindromes.encode(digits % MARK, encoding)
+    return torch.cat([x, (digits >= MARK).unsqueeze(-1).to(x.dtype)], dim=-1)
 
 
-def draw_for(encoding: str) -> Callable[..., torch.Tensor]:
-    """The function that draws the sequences for a network with this encoding. For scalar digits, some begin near."""
-    if encoding.endswith(MARKED):
-        return TASKS["marker"]
-    return functools.partial(TASKS["palindrome"], near=encoding != "one_hot")
+MARKER = Task("marker", draw_marked, encode, {name: n + 1 for name, n in ENCODINGS.items()}, NUM_CLASSES)

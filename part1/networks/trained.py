@@ -1,0 +1,78 @@
+"""A trained network of Part 1: found, loaded, saved to be shared."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from common.cli import UserError
+from common.files import load_checkpoint, save_checkpoint
+from common.find import PRETRAINED, find_run
+from part1.lstm import LSTM
+from part1.networks.by_name import NETWORKS, by_hand
+from part1.tasks.tasks import TASKS, Task
+
+import torch
+from torch import nn
+
+KIND = "palindrome network"  # of a checkpoint
+
+
+class Trained(NamedTuple):
+    """A trained network in eval mode, with the task and the encoding of the digits on which it was trained."""
+
+    network: nn.Module
+    task: Task
+    encoding: str
+
+    @property
+    def encode(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """digits (…, time) → the network's input (…, time, input_dim)."""
+        return partial(self.task.encode, encoding=self.encoding)
+
+
+def find_network(named: Path | None) -> Path:
+    """Choose the run or checkpoint to load: `named` if it is given, else the newest finished run of Part 1's train
+    scripts in outputs/part1, else the pretrained LSTM."""
+    return find_run(named, ["part1/train.py", "part1/train_curriculum.py"], PRETRAINED / "lstm")
+
+
+def load(path: Path | str) -> Trained:
+    """Load the trained network of a checkpoint or a run's folder: the one of the best epoch by validation, or of the
+    end of the curriculum. UserError if there is none, or if it does not fit."""
+    content = load_checkpoint(path, KIND)
+    try:
+        best = content["progress"]["best"]
+        network = NETWORKS[content["model"]](**content["sizes"])
+        if best is not None:
+            network.load_state_dict(best)
+        trained = Trained(network.eval(), TASKS[content.get("task", "palindrome")], content["encoding"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise UserError(f"{path}: its network does not fit ({' '.join(str(error).split())})") from None
+    if best is None:
+        raise UserError(f"{path}: this run has no trained network yet; continue it with --resume")
+    return trained
+
+
+def load_network(path: Path | str) -> nn.Module:
+    """The trained network alone. Its input is `encode(digits, encoding)` with the encoding of its run."""
+    return load(path).network
+
+
+def load_lstm(path: Path) -> Trained:
+    """Load a run's LSTM as the class written by hand; UserError if the network is no LSTM or was trained on another
+    task than palindromes."""
+    trained = load(path)
+    network = by_hand(trained.network)
+    if not isinstance(network, LSTM):
+        raise UserError(f"{path}: its network is no LSTM; name a run of --model lstm or torch_lstm")
+    if trained.task.name != "palindrome":
+        raise UserError(f"{path}: its task is {trained.task.name}; this script shows palindromes only")
+    return trained._replace(network=network)
+
+
+def export_network(source: Path, target: Path) -> None:
+    """Write a run's trained network to `target`, without the state of its training: a small file to share."""
+    content = load_checkpoint(source, KIND)
+    description = {key: content[key] for key in ("model", "sizes", "encoding", "task") if key in content}
+    save_checkpoint(target, KIND, {**description, "progress": {"best": content["progress"]["best"]}})
