@@ -1,60 +1,48 @@
-"""Which way to train makes the best digits, and how soon? Recipes × seeds → one table, one figure.
+"""Which way to train makes the best digits, and how soon? Recipes × seeds → tables and pictures.
 
     python part2/compare.py                                              all recipes, 200 epochs, three seeds: days
     python part2/compare.py --recipes reference improved --seeds 0 --n_epochs 20 --out_dir outputs/part2/brief
+    python part2/compare.py --recipes improved --seeds 7 --eval_split test --data_size 60000 \\
+        --out_dir outputs/report/part2/compare                           one more seed in the published tables
 
-Each run is a call of part2/train_gan.py with a folder of its own under outputs/part2/compare. Finished runs are not run
-again, so a comparison that was stopped continues if you start it again, and recipes or seeds can be added later. From
-all finished runs there it writes compare.csv (a row for each time that a run was measured), table.md (the last
-measurement), board.md (when distances of 20, 10, 5 and 3 were first reached), compare.png (the distance over epochs and
-at the end) and samples.png. Settings are chosen by validation images, so these are the default; --eval_split test
---data_size 60000 is for what is reported in the end.
+Each run is a call of part2/train_gan.py. Of a finished one there remain, in --out_dir, a row of runs.csv, its rows of
+curves.csv (one an epoch) and a strip of digits.png: its first samples, not chosen. From these alone it draws table.md
+(the last measurement), board.md (when distances of 20, 10, 5 and 3 were first reached), compare.png (the distance over
+epochs and at the end) and samples.png. Runs in the tables are not made again, so a comparison that was stopped
+continues if you start it again, and recipes or seeds can be added later.
 
-Of a finished run it needs the two .json files, metrics.jsonl and the samples.png that it leaves there: the checkpoint
-may be deleted. So the runs behind report.md can be compared with your own:
-
-    mkdir -p outputs/part2 && cp -r outputs/report/part2/compare outputs/part2/
-    python part2/compare.py --recipes improved --seeds 7 --eval_split test --data_size 60000
-
-The recipes and what they leave out or change are those of part2/recipes.py.
+Settings are chosen by validation images, so these are the default; --eval_split test --data_size 60000 is for what is
+reported in the end. The recipes are defined in part2/recipes/recipes.py.
 """
 
 import argparse
 import sys
+from dataclasses import asdict
+from itertools import cycle, groupby
 from pathlib import Path
 from statistics import mean
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import numpy as np
-import torch
-from PIL import Image
-
 from common import cli
 from common.figures import STYLES, bare_axes, log_ticks, new_figure, plain_axes, save_figure, save_picture, tile
-from common.files import write_csv, write_whole
-from common.runs import OUTPUTS, read_metrics
-from common.sweeps import FinishedRun, PlannedRun, finished_runs, interval, markdown_table, run_all
-from part2.judge import SAMPLES, SPLITS, WITHOUT_VALIDATION, Judge, in_floors, real_baseline, sample
-from part2.networks import load_generator
-from part2.recipes import PRECISIONS, RECIPES
+from common.files import read_csv, write_atomic, write_csv
+from common.find import OUTPUTS, read_metrics
+from common.studies import PlannedRun, interval, make_runs, markdown_table
+from part2.judges.judge import COLUMNS, SAMPLES, SPLITS, WITHOUT_VALIDATION, Judge, in_floors, real_baseline, sample
+from part2.networks.trained import load_generator
+from part2.recipes.recipes import PRECISIONS, RECIPES
 
+import numpy as np
+from PIL import Image
+
+TRAIN = "part2/train_gan.py"
 SHOWN = 16  # samples of each recipe, shared by its seeds
 REAL = "real training images"
 GOALS = (20, 10, 5, 3)  # Fréchet distances of the board
-COLUMNS = {
-    "floors": "distance ÷ floor",
-    "floors_autoencoder": "… by the autoencoder",
-    "smudged": "smudged",
-    "frechet": "Fréchet",
-    "precision": "precision",
-    "recall": "recall",
-    "density": "density",
-    "coverage": "coverage",
-    "score": "score",
-}
-MEASURED = [name for name in COLUMNS if not name.startswith("floors")]
-LEFT_OUT = ("batch", "generator", "discriminator", "accuracy", "logit", "floors")  # of the csv: what begins so
+SHARED = ("n_epochs", "data_size", "eval_interval", "eval_split", "precision")  # settings of all runs
+MEANS = ("generator_loss", "discriminator_loss", "accuracy_real", "accuracy_fake")
+MEASURED = tuple(dict.fromkeys(["frechet", "frechet_autoencoder", *list(COLUMNS)[2:]]))  # columns of curves.csv
 
 
 def family(recipe: str) -> str:
@@ -62,45 +50,62 @@ def family(recipe: str) -> str:
     return recipe.split("_")[0]
 
 
-STYLE_OF = dict(zip(dict.fromkeys(map(family, RECIPES)), STYLES, strict=False))
+def by_recipe(rows: list[dict]) -> dict[str, list[dict]]:
+    """Recipe → its runs, in the order of RECIPES and of seeds."""
+    names = dict.fromkeys([*RECIPES, *(row["recipe"] for row in rows)])  # a table may hold recipes that are gone
+    found = {name: [row for row in rows if row["recipe"] == name] for name in names}
+    return {name: sorted(runs, key=lambda row: row["seed"]) for name, runs in found.items() if runs}
 
 
-def collect(run: FinishedRun) -> list[dict]:
-    """The measurements of a finished run as rows of the table; UserError for a run of an older version."""
-    rows = [row for row in read_metrics(run.folder) if "frechet" in row]
-    if any(column not in row for row in rows for column in MEASURED):
-        raise cli.UserError(f"{run.folder}: was measured by an older version of the project; name another --out_dir")
-    of = {"recipe": run.name, "seed": run.seed}
-    return [of | {key: row[key] for key in row if not key.startswith(LEFT_OUT)} for row in rows]
+def curve(folder: Path) -> list[dict]:
+    """A run's rows of curves.csv, one an epoch: means over its batches, and what was measured at its end."""
+    points, start = [], 0
+    for epoch, rows in groupby(read_metrics(folder), key=lambda row: row["epoch"]):
+        rows = list(rows)
+        weights = np.diff([start, *(row["batch"] for row in rows)])  # a row is the mean over these batches
+        point = {"seconds": rows[-1]["seconds"]}
+        point |= {name: np.average([row[name] for row in rows], weights=weights).item() for name in MEANS}
+        point |= {name: rows[-1][name] for name in MEASURED if name in rows[-1]}
+        points.append({"epoch": epoch} | {name: float(f"{value:.6g}") for name, value in point.items()})
+        start = rows[-1]["batch"]
+    return points
 
 
-def at_the_end(rows: list[dict]) -> dict[str, list[dict]]:
-    """Recipe → the last measurement of each of its seeds."""
-    last = {(row["recipe"], row["seed"]): row for row in rows}
-    return {name: [row for (recipe, _), row in last.items() if recipe == name] for name, _ in last}
+def keep_digits(folder: Path, _name: str) -> None:
+    """Add a run's first digits to digits.png: a strip of 28 pixels and two white ones for each run in runs.csv."""
+    path = folder.parents[1] / "digits.png"
+    strip = tile(sample(load_generator(folder), 0, SHOWN), SHOWN)
+    done = 30 * len([row for row in read_csv(path.with_name("runs.csv")) if row["run"] != REAL])
+    sheet = np.full((done + 30, strip.shape[1]), 255, dtype=np.uint8)
+    if path.exists():
+        before = np.asarray(Image.open(path))[:done]  # without what a crash left
+        sheet[: len(before)] = before
+    sheet[done : done + 28] = strip
+    save_picture(sheet, path, scale=1)
 
 
-def to_table(rows: list[dict], real: dict[str, float]) -> str:
+def to_table(rows: list[dict], real: dict) -> str:
     """Markdown: the last measurement, its mean over seeds and in brackets lowest and highest; last, real images.
 
-    Distances are in floors, ± half their 95 % interval where there are three seeds or more.
+    Distances are in floors, ± half their 95 % interval if there are three seeds or more. A measure that one of the runs
+    lacks, because it is newer, leaves an empty cell.
     """
-    lines = []
-    for recipe, ends in at_the_end(rows).items():
-        lines.append(
-            [recipe, str(len(ends)), str(ends[0]["epoch"]), *cells([end | in_floors(end, real) for end in ends])]
-        )
-    lines.append([REAL, "", "", *cells([real | in_floors(real, real)])])
-    return markdown_table(["recipe", "seeds", "epochs", *COLUMNS.values(), "a digit's share"], lines)
+    lines = [[name, len(ends), ends[0]["epochs"], *cells(ends, real)] for name, ends in by_recipe(rows).items()]
+    lines.append([REAL, "", "", *cells([real], real)])
+    header = ["recipe", "seeds", "epochs", *COLUMNS.values(), "a digit's share"]
+    return markdown_table(header, [list(map(str, line)) for line in lines])
 
 
-def cells(ends: list[dict]) -> list[str]:
+def cells(ends: list[dict], real: dict) -> list[str]:
     """A row of the table, from the last measurement of each seed."""
-    texts = []
-    for column in COLUMNS:
-        values = [end[column] for end in ends]
-        digits = 1 if mean(values) >= 10 else 3 if column == "smudged" else 2
-        around = f" ± {interval(values):.{digits}f}" if column.startswith("floors") and len(ends) > 2 else ""
+    ends, texts = [end | in_floors(end, real) for end in ends], []
+    for name in COLUMNS:
+        if any(name not in end for end in ends):
+            texts.append("")
+            continue
+        values = [end[name] for end in ends]
+        digits = 1 if mean(values) >= 10 else 3 if name == "smudged" else 2
+        around = f" ± {interval(values):.{digits}f}" if name.startswith("floors") and len(ends) > 2 else ""
         lowest, highest = (f"{value:.{digits}f}" for value in (min(values), max(values)))
         spread = f" ({lowest}–{highest})" if lowest != highest else ""
         texts.append(f"{mean(values):.{digits}f}{around}{spread}")
@@ -108,51 +113,49 @@ def cells(ends: list[dict]) -> list[str]:
     return [*texts, f"{100 * min(shares):.1f}–{100 * max(shares):.1f} %"]
 
 
-def to_board(rows: list[dict]) -> str:
+def to_board(rows: list[dict], curves: list[dict]) -> str:
     """Markdown: after how many epochs, and seconds of training, the Fréchet distance was first so small or smaller.
 
-    Means over the seeds; where not all of them came so far, how many did. Seconds mean something only if the machine
-    did nothing else meanwhile: --jobs 1.
+    Means over the seeds; if some did not reach it, how many did. Seconds mean something only if the machine did nothing
+    else meanwhile: --jobs 1.
     """
     lines = []
-    for recipe, ends in at_the_end(rows).items():
-        line = [recipe, str(len(ends))]
+    for recipe, runs in by_recipe(rows).items():
+        line, names = [recipe, str(len(runs))], {row["run"] for row in runs}
         for goal in GOALS:
-            first = {row["seed"]: row for row in reversed(rows) if row["recipe"] == recipe and row["frechet"] <= goal}
-            epochs, seconds = (mean(row[key] for row in first.values()) if first else 0 for key in ("epoch", "seconds"))
-            missing = "" if len(first) == len(ends) else f" ({len(first)} of {len(ends)})"
+            reached = [point for point in curves if point["run"] in names and point.get("frechet", goal + 1) <= goal]
+            first = {point["run"]: point for point in reversed(reached)}.values()
+            epochs, seconds = (mean(point[key] for point in first) if first else 0 for key in ("epoch", "seconds"))
+            missing = "" if len(first) == len(runs) else f" ({len(first)} of {len(runs)})"
             line.append(f"{seconds:,.0f} s, {epochs:.0f} epochs{missing}" if first else "never")
         lines.append(line)
     return markdown_table(["recipe", "seeds", *(f"to {goal}" for goal in GOALS)], lines)
 
 
-def draw_quality(rows: list[dict], real: dict[str, float], path: Path) -> None:
+def draw_quality(rows: list[dict], curves: list[dict], real: dict, path: Path) -> None:
     """Distance ÷ floor over epochs, a line for each run, and at the end."""
-    figure = new_figure(9, max(3.4, 1.6 + 0.24 * len(at_the_end(rows))))
+    recipes, lines = by_recipe(rows), {}
+    styles = dict(zip(dict.fromkeys(map(family, [*RECIPES, *recipes])), cycle(STYLES), strict=False))
+    figure = new_figure(9, max(3.4, 1.6 + 0.24 * len(recipes)))
     over_epochs, end = figure.subplots(1, 2, width_ratios=(1, 1.1))
-    last, lines = at_the_end(rows), {}
-    for place, (recipe, ends) in enumerate(last.items()):
+    for place, (recipe, runs) in enumerate(recipes.items()):
         is_family = recipe == family(recipe)
-        style = STYLE_OF[family(recipe)] | ({"linewidth": 1.6} if is_family else {"linewidth": 0.6, "alpha": 0.6})
+        style = styles[family(recipe)] | ({"linewidth": 1.6} if is_family else {"linewidth": 0.6, "alpha": 0.6})
         label = recipe if is_family else f"{family(recipe)}, changed"
-        for seed in (row["seed"] for row in ends):
-            run = [row for row in rows if (row["recipe"], row["seed"]) == (recipe, seed)]
-            floors = [in_floors(row, real)["floors"] for row in run]
-            marker = "o" if len(run) == 1 else ""  # a line needs two points
-            (lines[label],) = over_epochs.plot([row["epoch"] for row in run], floors, marker=marker, **style)
-        floors = [in_floors(row, real)["floors"] for row in ends]
-        end.scatter(floors, [place] * len(ends), s=16, color=STYLE_OF[family(recipe)]["color"], alpha=0.7, zorder=3)
-    over_epochs.set_xscale("log")
-    over_epochs.set_yscale("log")
-    over_epochs.set_xlabel("epoch")
-    over_epochs.set_ylabel("distance ÷ floor")
+        for row in runs:
+            points = [point for point in curves if point["run"] == row["run"] and "frechet" in point]
+            floors = [point["frechet"] / real["frechet"] for point in points]
+            marker = "o" if len(points) == 1 else ""  # a line needs two points
+            (lines[label],) = over_epochs.plot([point["epoch"] for point in points], floors, marker=marker, **style)
+        floors = [row["frechet"] / real["frechet"] for row in runs]
+        end.scatter(floors, [place] * len(runs), s=16, color=style["color"], alpha=0.7, zorder=3)
+    over_epochs.set(xscale="log", yscale="log", xlabel="epoch", ylabel="distance ÷ floor")
     over_epochs.axhline(1, color="0.3", linewidth=0.8)
     place = {"xytext": (0, 3), "xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
     over_epochs.annotate("real images", (0.02, 1), fontsize=8, **place)
-    end.set_yticks(range(len(last)), [name.replace("_", " ") for name in last], fontsize=8)
+    end.set_yticks(range(len(recipes)), [name.replace("_", " ") for name in recipes], fontsize=8)
     end.invert_yaxis()
-    end.set_xscale("log")
-    end.set_xlabel(f"distance ÷ floor after {max(row['epoch'] for row in rows)} epochs")
+    end.set(xscale="log", xlabel=f"distance ÷ floor after {max(row['epochs'] for row in rows)} epochs")
     end.axvline(1, color="0.3", linewidth=0.8)
     end.tick_params(axis="x", labelsize=8)
     figure.legend(lines.values(), lines.keys(), loc="outside upper left", ncols=4, frameon=False, fontsize=8)
@@ -163,29 +166,19 @@ def draw_quality(rows: list[dict], real: dict[str, float], path: Path) -> None:
     save_figure(figure, path)
 
 
-@torch.no_grad()
-def samples(folder: Path) -> np.ndarray:
-    """The first digits of a finished run's generator, not chosen: a row of them, drawn once into samples.png."""
-    path = folder / "samples.png"
-    if not path.exists():
-        images = sample(load_generator(folder), 0, SHOWN)
-        save_picture(tile(images, SHOWN), path, scale=1)
-    return np.asarray(Image.open(path))
-
-
-def draw_samples(runs: list[FinishedRun], path: Path) -> None:
-    """A row of digits for each recipe, a column for each seed."""
-    recipes, seeds = list(dict.fromkeys(run.name for run in runs)), sorted({run.seed for run in runs})
+def draw_samples(rows: list[dict], digits: np.ndarray, path: Path) -> None:
+    """A row of digits for each recipe, a column for each seed; `digits` is a strip for each of the rows."""
+    recipes, seeds = list(by_recipe(rows)), sorted({row["seed"] for row in rows})
     width = 30 * max(1, SHOWN // len(seeds))  # of a column: a digit's 28 pixels and two between
     sheet = np.full((30 * len(recipes), (width + 10) * len(seeds)), 255, dtype=np.uint8)
-    for run in runs:
-        top, left = 30 * recipes.index(run.name), (width + 10) * seeds.index(run.seed)
-        sheet[top : top + 28, left : left + width - 2] = samples(run.folder)[:, : width - 2]
+    for k, row in enumerate(rows):
+        top, left = 30 * recipes.index(row["recipe"]), (width + 10) * seeds.index(row["seed"])
+        sheet[top : top + 28, left : left + width - 2] = digits[30 * k : 30 * k + 28, : width - 2]
     figure = new_figure(8, 0.41 * len(recipes) + 0.3)
     axes = figure.subplots()
     axes.imshow(sheet, cmap="gray", vmin=0, vmax=255, aspect="auto")  # else long names leave the figure
-    rows, columns = 14 + 30 * np.arange(len(recipes)), width / 2 + (width + 10) * np.arange(len(seeds))
-    axes.set_yticks(rows, [name.replace("_", " ") for name in recipes], fontsize=8)
+    middles, columns = 14 + 30 * np.arange(len(recipes)), width / 2 + (width + 10) * np.arange(len(seeds))
+    axes.set_yticks(middles, [name.replace("_", " ") for name in recipes], fontsize=8)
     axes.set_xticks(columns, [f"seed {seed}" for seed in seeds], fontsize=8)
     axes.tick_params(labeltop=True, labelbottom=False)
     bare_axes(axes)
@@ -193,62 +186,54 @@ def draw_samples(runs: list[FinishedRun], path: Path) -> None:
 
 
 def compare(args: argparse.Namespace) -> None:
-    alike = {"n_epochs": args.n_epochs, "data_size": args.data_size, "precision": args.precision}
-    alike |= {"eval_interval": args.eval_interval, "eval_split": args.eval_split}
-    shared = [word for name, value in alike.items() for word in (f"--{name}", str(value))]
-    plan = [
-        PlannedRun(f"{recipe}-seed{seed}", "part2/train_gan.py", ["--recipe", recipe, "--seed", str(seed), *shared])
-        for recipe in args.recipes
-        for seed in args.seeds
-    ]
-    run_all(args.out_dir, plan, args.jobs, alike)
-    runs = finished_runs(args.out_dir, list(RECIPES))
-    rows = [row for run in runs for row in collect(run)]
-    real = real_baseline(Judge(args.eval_split, torch.device("cpu")), SAMPLES)
+    """Make the runs that are missing, then all tables and pictures."""
+    shared, plan = [word for name in SHARED for word in (f"--{name}", str(getattr(args, name)))], []
+    for recipe in args.recipes:
+        for seed in args.seeds:
+            flags = ["--recipe", recipe, "--seed", str(seed), *shared]
+            plan.append(PlannedRun(f"{recipe}-seed{seed}", TRAIN, flags, {"recipe_fields": asdict(RECIPES[recipe])}))
+    rows = make_runs(args.out_dir, plan, args.jobs, (*SHARED, "number_format"), curve, keep_digits)
+    if not any(row["run"] == REAL for row in rows):
+        real = {"run": REAL} | real_baseline(Judge(args.eval_split, cli.device("auto")), SAMPLES)
+        write_csv(args.out_dir / "runs.csv", [*read_csv(args.out_dir / "runs.csv"), real])
+    redraw(args.out_dir)
+
+
+def redraw(out_dir: Path) -> None:
+    """Write table.md, board.md and the pictures of a study again, from its tables and digits.png."""
+    rows, curves = read_csv(out_dir / "runs.csv"), read_csv(out_dir / "curves.csv")
+    real = next(row for row in rows if row["run"] == REAL)
+    rows.remove(real)
     table = to_table(rows, real)
-    write_csv(args.out_dir / "compare.csv", [*rows, {"recipe": REAL} | real])
-    write_whole(args.out_dir / "table.md", table)
-    write_whole(args.out_dir / "board.md", to_board(rows))
-    draw_quality(rows, real, args.out_dir / "compare.png")
-    draw_samples(runs, args.out_dir / "samples.png")
-    print(f"{table}\npictures: {args.out_dir / 'compare.png'} and samples.png")
+    write_atomic(out_dir / "table.md", table)
+    write_atomic(out_dir / "board.md", to_board(rows, curves))
+    draw_quality(rows, curves, real, out_dir / "compare.png")
+    if (out_dir / "digits.png").exists():
+        draw_samples(rows, np.asarray(Image.open(out_dir / "digits.png")), out_dir / "samples.png")
+    print(f"{table}\npictures: {out_dir / 'compare.png'} and samples.png")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
-    add = parser.add_argument
+    add, size = parser.add_argument, cli.int_between(64, 60_000)
     add("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES), help="which recipes")
     add("--seeds", nargs="+", type=cli.seed, default=[0, 1, 2], help="seeds, a run each")
     add("--n_epochs", type=cli.int_between(1), default=200, help="epochs of each run")
     add("--eval_interval", type=cli.int_between(1), default=10, help="epochs between two measurements of quality")
-    add(
-        "--eval_split",
-        choices=SPLITS,
-        default="validation",
-        help="real images to compare with; choose by validation alone",
-    )
-    add(
-        "--data_size",
-        type=cli.int_between(64, 60_000),
-        default=WITHOUT_VALIDATION,
-        help="training images, the first ones",
-    )
+    add("--eval_split", choices=SPLITS, default="validation", help="real images to compare with; choose by validation")
+    add("--data_size", type=size, default=WITHOUT_VALIDATION, help="training images, the first ones")
     add("--precision", choices=PRECISIONS, default="float32", help="of the networks' matrix products")
     add("--jobs", type=cli.int_between(1, 1024), default=1, help="number of runs at the same time")
     add("--out_dir", type=Path, default=OUTPUTS / "part2" / "compare", help="the folder of the runs and results")
     args = parser.parse_args(argv)
     if args.eval_split == "validation" and args.data_size > WITHOUT_VALIDATION:
-        parser.error(
-            f"argument --data_size: {WITHOUT_VALIDATION} is the most with --eval_split validation; or --eval_split test"
-        )
-    if args.eval_interval > args.n_epochs:
-        parser.error(f"argument --eval_interval: {args.eval_interval} is more than --n_epochs {args.n_epochs}")
+        most = f"{WITHOUT_VALIDATION} is the most with --eval_split validation; or --eval_split test"
+        parser.error(f"argument --data_size: {most}")
+    if args.n_epochs % args.eval_interval:
+        last = f"--n_epochs {args.n_epochs} is not a multiple of it, so the last epoch would not be measured"
+        parser.error(f"argument --eval_interval: {args.eval_interval}: {last}")
     return args
 
 
-def main() -> None:
-    compare(parse_args())
-
-
 if __name__ == "__main__":
-    cli.call(main)
+    cli.call(lambda: compare(parse_args()))

@@ -11,9 +11,9 @@ internet, and result.json. The dragged point stands for
     z = w_1 z_1 + w_2 z_2 + w_3 z_3,    w_k ≥ 0 and w_1 + w_2 + w_3 = 1
 
 with z_k latent points whose images the classifier reads confidently as the digits chosen; between two digits that is
-(1 − α) z_1 + α z_2. The page draws G(z), and beside it what the classifier reads. It saves the
-walk z_1 → z_2 (→ z_3), ten steps from each to the next, as a GIF that goes there and back and as a PNG strip
-(walk.js), with names that say the digits: walk-9-3-2.gif.
+(1 − α) z_1 + α z_2. The page draws G(z), and beside it what the classifier reads. It saves the walk z_1 → z_2 (→ z_3),
+ten steps from each to the next, as a PNG strip with a name that says the digits: walk-9-3-2.png. For a GIF see
+part2/interpolate.py.
 
 All numbers are stored as float32: each pixel drawn is then within one of 255 grey levels of PyTorch's, and each
 probability within 1e-3.
@@ -25,20 +25,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import torch
-from torch import nn
-
 from common import cli
 from common.pages import build, encode, finish
 from common.runs import Run, path_as_text
-from part2.classifier import Classifier, load_classifier
-from part2.generators import find_generator
-from part2.networks import Generator, load_generator
-from part2.rejection import FLAGS, load_rejection
-from part2.walks import draw_and_read, find_ends
+from part2.gan import Generator
+from part2.judges.networks import Classifier, load_classifier
+from part2.networks.trained import find_generator, load_generator
+from part2.networks.walks import draw_and_read, find_ends
+
+import torch
+from torch import nn
 
 ENDS = 8  # latent points of a digit, at most
-TEMPLATE = Path(__file__).with_suffix(".html")
+TEMPLATE = Path(__file__).parent / "page" / "explore.html"
 
 
 def fold(generator: Generator) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -73,9 +72,8 @@ def explore(args: argparse.Namespace) -> Path:
     """Write the page of one generator; returns the folder."""
     source = find_generator(args.run)
     generator = load_generator(source).to(args.device)
-    rejection = load_rejection(source, generator, args.reject, args.reject_share)
     classifier = load_classifier().to(args.device)
-    z, probability = draw_and_read(generator, classifier, args.seed, rejection)
+    z, probability = draw_and_read(generator, classifier, args.seed)
     digits = probability.argmax(1).unique().tolist()
     if len(digits) < 2:
         raise cli.UserError(
@@ -85,28 +83,20 @@ def explore(args: argparse.Namespace) -> Path:
     ends = {digit: points[:ENDS] for digit, points in find_ends(z, probability, digits).items()}
     page = build_page(generator, classifier, ends)
 
-    run = Run.create(args, "part2/explore.py", f"part2/explore-seed{args.seed}")
+    run = Run.open(args, "part2/explore.py", f"part2/explore-seed{args.seed}")
     if missing := set(range(10)) - set(digits):
-        print(f"it draws none of the digits {', '.join(map(str, sorted(missing)))}; the page leaves them out")
-    finish(
-        run, page, {"generator": path_as_text(source), "ends": {digit: len(points) for digit, points in ends.items()}}
-    )
+        cli.print_line(f"it draws none of the digits {', '.join(map(str, sorted(missing)))}; the page leaves them out")
+    counts = {digit: len(points) for digit, points in ends.items()}
+    finish(run, page, {"generator": path_as_text(source), "ends": counts})
     return run.folder
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
-    add = parser.add_argument
-    add("--run", type=Path, help=cli.RUN)
-    for flag, settings in FLAGS.items():
-        add(flag, **settings)
+    parser.add_argument("--run", type=Path, help=cli.RUN)
     cli.add_shared_flags(parser)
     return parser.parse_args(argv)
 
 
-def main() -> None:
-    explore(parse_args())
-
-
 if __name__ == "__main__":
-    cli.call(main)
+    cli.call(lambda: explore(parse_args()))

@@ -1,80 +1,47 @@
-"""Images from files, of any program: in the shape and the range in which they are judged."""
+"""MNIST as a tensor in memory, read and checked from the archives that come with the project."""
 
-import zipfile
+import gzip
+import hashlib
 from pathlib import Path
-
-import numpy as np
-import torch
-from PIL import Image
+from typing import NamedTuple
 
 from common.cli import UserError
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
-AT_LEAST = 100
-RANGES = "[0, 1], [-1, 1] or [0, 255]"
+import torch
+
+RAW = Path(__file__).resolve().parents[1] / "data" / "MNIST" / "raw"
+MD5 = {
+    "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+    "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+    "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+    "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+}
 
 
-def load_images(path: Path) -> torch.Tensor:
-    """The images in a folder of pictures or in a file .npy, as float32 (n, 1, 28, 28) in [−1, 1].
+class Digits(NamedTuple):
+    """images: float32 (n, 1, 28, 28) in [−1, 1]; labels: int64 (n,)."""
 
-    A folder: every picture in it and below it, 28 × 28 pixels of 8 bits each, by name. A file: an array (n, 28, 28),
-    (n, 1, 28, 28), (n, 28, 28, 1) or (n, 784) of numbers in [0, 1], [−1, 1] or [0, 255]; the least and the greatest of
-    them tell which, and may lie a hundredth outside. UserError for anything else.
+    images: torch.Tensor
+    labels: torch.Tensor
+
+
+def load_mnist(split: str, folder: Path | str = RAW) -> Digits:
+    """The 60,000 images of split "train" or the 10,000 of split "test".
+
+    Nothing is downloaded, and nothing is unpacked on the disk. UserError if an archive is not the official one.
     """
-    if not path.exists():
-        raise UserError(f"--images {path}: there is no such file or folder")
-    images = _in_range(_from_folder(path) if path.is_dir() else _from_array(path), path)
-    if len(images) < AT_LEAST:
-        raise UserError(f"--images {path}: holds {len(images)} images; judging needs at least {AT_LEAST}")
-    return images
+    prefix = {"train": "train", "test": "t10k"}[split]
+    pixels = _read(Path(folder) / f"{prefix}-images-idx3-ubyte.gz", header=16).view(-1, 1, 28, 28)
+    labels = _read(Path(folder) / f"{prefix}-labels-idx1-ubyte.gz", header=8)
+    return Digits(pixels.float().div_(127.5).sub_(1), labels.long())
 
 
-def _from_folder(folder: Path) -> np.ndarray:
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not files:
-        raise UserError(f"--images {folder}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
-    return np.stack([_read(file) for file in files])
-
-
-def _read(file: Path) -> np.ndarray:
+def _read(archive: Path, header: int) -> torch.Tensor:
+    """The bytes that an archive holds after its header."""
     try:
-        with Image.open(file) as picture:
-            mode, (width, height) = picture.mode, picture.size
-            if (width, height) != (28, 28):
-                wrong = f"has {width} × {height} pixels; scale the pictures to 28 × 28, as MNIST's"
-            elif mode[0] in "IF":
-                wrong = f"has pixels of more than 8 bits (mode {mode}); save the pictures with 8 bits"
-            elif picture.convert("RGBA").getchannel("A").getextrema() != (255, 255):
-                wrong = "is transparent; save the pictures without an alpha channel"
-            else:
-                return np.asarray(picture.convert("L"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        wrong = f"cannot be read as a picture ({error})"
-    raise UserError(f"--images {file}: {wrong}")
-
-
-def _from_array(file: Path) -> np.ndarray:
-    try:
-        array = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"--images {file}: is neither a folder nor an array that np.save wrote ({error})") from None
-    shape = getattr(array, "shape", ())
-    if shape[1:] not in ((28, 28), (1, 28, 28), (28, 28, 1), (784,)) or array.dtype.kind not in "uif":
-        raise UserError(
-            f"--images {file}: holds {getattr(array, 'dtype', 'several arrays')} of the shape {shape}; "
-            "expected numbers of the shape (n, 28, 28), (n, 1, 28, 28), (n, 28, 28, 1) or (n, 784)"
-        )
-    return array
-
-
-def _in_range(array: np.ndarray, path: Path) -> torch.Tensor:
-    """Pixels of any of the three ranges, to [−1, 1]."""
-    pixels = torch.from_numpy(array.astype(np.float32)).reshape(-1, 1, 28, 28)
-    low, high = (pixels.min().item(), pixels.max().item()) if len(pixels) else (0, 0)
-    if low >= -0.01 and high <= 1.01:
-        pixels = 2 * pixels - 1
-    elif low >= -2.55 and 2 <= high <= 257.55:
-        pixels = pixels / 127.5 - 1
-    elif not (-1.02 <= low <= -0.5 and high <= 1.02):  # true for nan too
-        raise UserError(f"--images {path}: pixels reach from {low:g} to {high:g}; expected {RANGES}")
-    return pixels.clamp(-1, 1)
+        data = archive.read_bytes()
+    except OSError as error:
+        raise UserError(f"{archive}: cannot be read ({error.strerror}); restore it: git checkout -- data") from None
+    if (found := hashlib.md5(data, usedforsecurity=False).hexdigest()) != MD5[archive.name]:
+        raise UserError(f"{archive}: is damaged (MD5 {found}); restore it: git checkout -- data")
+    return torch.frombuffer(bytearray(gzip.decompress(data)), dtype=torch.uint8, offset=header)

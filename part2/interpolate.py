@@ -4,10 +4,9 @@
     python part2/interpolate.py --digits 1 7 2 --mode slerp
 
 It takes the newest finished run of train_gan.py in outputs/part2, else the pretrained generator, and finds latent
-points whose images a classifier reads as the digits asked for (--reject leaves out points that are likely to lie
-between two digits). Writes a folder outputs/part2/interpolate-seedN-TIME with one picture for each walk (the images,
-and below them what the classifier reads all along), a GIF of each walk, and result.json: the readings, and what stands
-in the middle of many such walks.
+points whose images a classifier reads as the digits asked for. Writes a folder outputs/part2/interpolate-seedN-TIME
+with one picture for each walk (the images, and below them what the classifier reads all along), a GIF of each walk, and
+result.json: the readings, and what stands in the middle of many such walks.
 """
 
 import argparse
@@ -17,22 +16,21 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import torch
-
 from common import cli
 from common.figures import STYLES, bare_axes, new_figure, plain_axes, save_animation, save_figure, tile
 from common.runs import Run, path_as_text
-from part2.classifier import CONFIDENT, load_classifier
-from part2.generators import find_generator
-from part2.networks import load_generator
-from part2.rejection import FLAGS, load_rejection
-from part2.walks import PATHS, draw_and_read, find_ends, path_through, read_middles
+from part2.judges.networks import CONFIDENT, load_classifier
+from part2.networks.trained import find_generator, load_generator
+from part2.networks.walks import PATHS, draw_and_read, find_ends, path_through, read_middles
 
+import torch
+
+SCRIPT = "part2/interpolate.py"
 MOST_IMAGES = 200  # of a walk, side by side in its picture
 
 
 def draw_walk(images: torch.Tensor, reads: torch.Tensor, probability: torch.Tensor, path: Path) -> None:
-    """A row of images, under each the digit that is read and how surely; below, the probabilities all along the walk.
+    """A row of images, under each the digit it is read as and how surely; below, the probabilities along the walk.
 
     `reads` (n, 10) are the probabilities of the n images, `probability` (many, 10) those of points evenly between.
     """
@@ -53,11 +51,8 @@ def draw_walk(images: torch.Tensor, reads: torch.Tensor, probability: torch.Tens
         peak = highest[len(highest) // 2]
         place = {"xytext": (0, 2), "textcoords": "offset points", "ha": "center"}
         curves.annotate(digit, (x[peak], curve[peak]), color=style["color"], **place)
-    curves.set_xlim(-0.5, n - 0.5)
-    curves.set_ylim(-3, 118)
-    curves.set_yticks([0, 50, 100])
+    curves.set(xlim=(-0.5, n - 0.5), ylim=(-3, 118), yticks=[0, 50, 100], ylabel="read as (%)")
     curves.set_xticks(range(n), [])
-    curves.set_ylabel("read as (%)")
     plain_axes(curves)
     save_figure(figure, path)
 
@@ -67,18 +62,17 @@ def interpolate(args: argparse.Namespace) -> Path:
     """Draw every walk asked for; returns the folder."""
     source = find_generator(args.run)
     generator = load_generator(source).to(args.device)
-    rejection = load_rejection(source, generator, args.reject, args.reject_share)
     classifier = load_classifier().to(args.device)
     walks = [args.digits] if args.digits else [[3, 4], [9, 3, 2]]
 
-    z, probability = draw_and_read(generator, classifier, args.seed, rejection)
+    z, probability = draw_and_read(generator, classifier, args.seed)
     ends = find_ends(z, probability, [digit for walk in walks for digit in walk])
     shares = (probability.argmax(1).bincount(minlength=10) / len(z)).tolist()
     confident = (probability.amax(1) >= CONFIDENT).float().mean().item()
     along = PATHS[args.mode]
     alpha, finely = (torch.linspace(0, 1, steps, device=args.device) for steps in (args.steps, 101))
 
-    run = Run.create(args, "part2/interpolate.py", f"part2/interpolate-seed{args.seed}")
+    run = Run.open(args, SCRIPT, f"part2/interpolate-seed{args.seed}")
     print(f"{len(z):,} images: {100 * confident:.0f} % are read with confidence ({CONFIDENT:.0%}); as", end=" ")
     print(", ".join(f"{digit} {100 * share:.1f} %" for digit, share in enumerate(shares)))
     results = []
@@ -92,14 +86,15 @@ def interpolate(args: argparse.Namespace) -> Path:
         there_and_back = torch.cat([images, images.flip(0)[1:-1]])
         save_animation([tile(image.unsqueeze(0), 1) for image in there_and_back], run.folder / f"{name}.gif", scale=6)
         reads = probability.argmax(1).tolist()
-        results.append({"digits": walk, "reads": reads, "confidence": probability.amax(1).tolist()})
+        middles = {}
         print(f"{' → '.join(map(str, walk))}: read as {' '.join(map(str, reads))}")
-        results[-1]["middles"] = {}
         for start, end in pairwise(walk):
             middle = read_middles(generator, classifier, ends[start], ends[end], along, args.walks, args.seed)
-            results[-1]["middles"][f"{start}-{end}"] = middle
+            middles[f"{start}-{end}"] = middle
             text = ", ".join(f"{digit} {100 * share:.0f} %" for digit, share in middle.items() if share >= 0.005)
             print(f"    the middle of {args.walks:,} walks {start} → {end} is read as {text}")
+        confidence = probability.amax(1).tolist()
+        results.append({"digits": walk, "reads": reads, "confidence": confidence, "middles": middles})
         print(f"    picture: {run.folder / name}.png and .gif")
     run.finish({"generator": path_as_text(source), "shares": shares, "confident": confident, "walks": results})
     return run.folder
@@ -108,30 +103,20 @@ def interpolate(args: argparse.Namespace) -> Path:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
-    add(
-        "--digits",
-        type=cli.int_between(0, 9),
-        nargs="+",
-        help="digits to visit, two or more; if not given, both walks",
-    )
+    digit = cli.int_between(0, 9)
+    add("--digits", type=digit, nargs="+", help="digits to visit, two or more; if not given, both walks")
     add("--steps", type=cli.int_between(2, 1000), default=11, help="images from one digit to the next, both included")
     add("--mode", choices=PATHS, default="linear", help="straight line, or arc at constant distance from the origin")
     add("--walks", type=cli.int_between(1, 100_000), default=1000, help="walks over which the middles are counted")
     add("--run", type=Path, help=cli.RUN)
-    for flag, settings in FLAGS.items():
-        add(flag, **settings)
     cli.add_shared_flags(parser)
     args = parser.parse_args(argv)
     if args.digits and not 2 <= len(args.digits) <= 20:
         parser.error("argument --digits: a walk needs from 2 to 20 digits")
-    if (images := (max(len(args.digits or [9, 3, 2]), 2) - 1) * (args.steps - 1) + 1) > MOST_IMAGES:
+    if (images := (len(args.digits or [9, 3, 2]) - 1) * (args.steps - 1) + 1) > MOST_IMAGES:
         parser.error(f"argument --steps: the walk has {images:,} images, and a picture holds {MOST_IMAGES} at most")
     return args
 
 
-def main() -> None:
-    interpolate(parse_args())
-
-
 if __name__ == "__main__":
-    cli.call(main)
+    cli.call(lambda: interpolate(parse_args()))

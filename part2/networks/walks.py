@@ -3,23 +3,20 @@
 from collections.abc import Callable
 from itertools import pairwise
 
-import torch
-
 from common import seeds
 from common.cli import UserError
-from part2.classifier import CONFIDENT, Classifier
-from part2.networks import Generator
-from part2.rejection import Rejection, draw_latents
+from part2.gan import Generator
+from part2.judges.networks import CONFIDENT, Classifier
+
+import torch
 
 DRAWS = 20_000  # latent points to choose the ends from
 
 
 @torch.no_grad()
-def draw_and_read(
-    generator: Generator, classifier: Classifier, seed: int, rejection: Rejection | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
+def draw_and_read(generator: Generator, classifier: Classifier, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Latent points z (DRAWS, latent_dim), and the probability of each digit in their images (DRAWS, 10)."""
-    z = draw_latents(generator, DRAWS, seeds.generator(seed, "ends"), rejection)
+    z = generator.draw(DRAWS, seeds.generator(seed, "ends")).to(next(generator.parameters()).device)
     return z, torch.cat([classifier.read(generator(part)) for part in z.split(1000)])
 
 
@@ -45,7 +42,7 @@ def slerp(z1: torch.Tensor, z2: torch.Tensor, alpha: torch.Tensor) -> torch.Tens
 PATHS = {"linear": lerp, "slerp": slerp}
 
 
-def path_through(stations: list[torch.Tensor], along, alpha: torch.Tensor) -> torch.Tensor:
+def path_through(stations: list[torch.Tensor], along: Callable, alpha: torch.Tensor) -> torch.Tensor:
     """The points at α on the way from each station to the next. A station in between comes only once."""
     legs = [along(z1, z2, alpha) for z1, z2 in pairwise(stations)]
     return torch.cat([legs[0]] + [leg[1:] for leg in legs[1:]])

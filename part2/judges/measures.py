@@ -1,4 +1,4 @@
-"""How good and how varied generated images are: two sets of points in a feature space, compared."""
+"""How good and how varied generated images are. Most measures compare two sets of points in a feature space."""
 
 import torch
 
@@ -20,7 +20,7 @@ def frechet(real: torch.Tensor, fake: torch.Tensor) -> float:
 
     The trace of (Σ_r Σ_f)^½ is the sum of the roots of the eigenvalues of Σ_r^½ Σ_f Σ_r^½, which is symmetric. It is
     computed in float64. Its unit is the square of the features' unit. It is too large for small n, so compare only
-    figures of equal n. ValueError for fewer than two points and for numbers that are not finite.
+    distances of equal n. ValueError for fewer than two points and for numbers that are not finite.
     """
     check_points("real", real, 2)
     check_points("fake", fake, 2)
@@ -40,7 +40,7 @@ def radii(points: torch.Tensor, k: int = K) -> torch.Tensor:
 
 
 def neighbourhood(
-    real: torch.Tensor, fake: torch.Tensor, k: int = K, real_radii: torch.Tensor | None = None
+    real: torch.Tensor, fake: torch.Tensor, real_radii: torch.Tensor | None = None, k: int = K
 ) -> dict[str, float]:
     """How two sets of features, r (n, d) and f (m, d), lie relative to each other.
 
@@ -90,9 +90,13 @@ def nearest(points: torch.Tensor, others: torch.Tensor, n: int = 1) -> tuple[tor
     return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
 
 
-def pairs_within(points: torch.Tensor, distance: float) -> int:
-    """How many pairs of the points (n, …) are nearer to one another than the distance, each pair counted once."""
-    points, near = points.flatten(1), 0
-    for start in range(0, len(points), 500):
-        near += (torch.cdist(points[start : start + 500], points[start:]) < distance).triu(1).sum().item()
-    return near
+def memorised(images: torch.Tensor, real: torch.Tensor, training: torch.Tensor) -> dict[str, float]:
+    """How near images (n, 1, 28, 28) come to the training images, in pixels, compared with real new ones.
+
+    distance        median over the images of the Euclidean distance to the nearest training image
+    distance_real   the same for `real` images that are no training images
+    too_near        share of the images nearer to a training image than 99 % of the real ones are; 0.01 is normal
+    """
+    distance, to_real = (nearest(points, training)[0].squeeze(1) for points in (images, real))
+    too_near = (distance < to_real.quantile(0.01)).double().mean().item()
+    return {"distance": distance.median().item(), "distance_real": to_real.median().item(), "too_near": too_near}

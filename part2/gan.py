@@ -1,0 +1,194 @@
+"""A GAN (Goodfellow et al. 2014) of two plain multilayer perceptrons, their losses, and one training step."""
+
+import copy
+import itertools
+
+from common import distributed
+from common.machine import PROCESSES
+from common.products import Linear
+from part2.recipes.average import measure_statistics, update_average
+from part2.recipes.graphs import Replayed
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+PIXELS = 28 * 28
+SIGN = 3.0  # the size of a latent number that is a sign
+PENALTY_INTERVAL = 8  # batches; its weight is then multiplied by this (Karras et al. 2020)
+
+
+class Generator(nn.Module):
+    """Maps noise z to an image: latent → 128 → 256 → 512 → 1024 → 784.
+
+        h_1     = LeakyReLU(W_1 z + b_1)                              128 units
+        h_k     = LeakyReLU(BatchNorm(W_k h_{k−1} + b_k))             256, 512, 1024 units
+        G(z)    = tanh(W_5 h_4 + b_5)                                 784 pixels in [−1, 1]
+
+    with LeakyReLU(a) = max(a, 0.2 a) and BatchNorm(a) = γ (a − mean) / √(var + ε) + β over the batch (over running
+    averages in eval mode; Ioffe & Szegedy 2015). Activations are computed in place, so a hook that keeps a layer's
+    output must copy it.
+
+    Shapes: z (n, latent_dim), as `draw` draws it → images (n, 1, 28, 28). `width` widens all hidden layers; `epsilon`
+    is BatchNorm's ε; `signs`: see `draw`.
+    """
+
+    def __init__(self, latent_dim: int, width: int = 1, epsilon: float = 1e-5, signs: int = 0):
+        super().__init__()
+        self.latent_dim, self.width, self.signs = latent_dim, width, signs
+        widths = [width * units for units in (128, 256, 512, 1024)]
+        layers = [Linear(latent_dim, widths[0]), nn.LeakyReLU(0.2, inplace=True)]
+        for n_in, n_out in itertools.pairwise(widths):
+            layers += [Linear(n_in, n_out), nn.BatchNorm1d(n_out, epsilon), nn.LeakyReLU(0.2, inplace=True)]
+        self.layers = nn.Sequential(*layers, Linear(widths[-1], PIXELS), nn.Tanh())
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        check_input(z, self.latent_dim, like=self.layers[0].weight)
+        return self.layers(z).unflatten(1, (1, 28, 28))
+
+    def draw(self, n: int, rng: torch.Generator) -> torch.Tensor:
+        """n latent points z (n, latent_dim) on the CPU: standard normal, but the first `signs` numbers are 3 or −3.
+
+        Between two points that differ in a sign there is a gap, as there is between two digits. A walk from one to the
+        other passes points that are never drawn.
+        """
+        z = torch.randn(n, self.latent_dim, generator=rng)
+        z[:, : self.signs] = torch.where(z[:, : self.signs] > 0, SIGN, -SIGN)
+        return z
+
+
+class Discriminator(nn.Module):
+    """Tells real images from generated ones: 784 → 512 → 256 → 1, LeakyReLU(0.2) in between.
+
+        D(x) = σ(logit(x)),   the probability that x is real
+
+    A call returns the logit, with which binary cross entropy is exact; `probability` returns D(x). (`BCELoss` on D(x)
+    is the same loss, but in float32 its gradient vanishes for logits beyond ±20.)
+
+    Shapes: images (n, 1, 28, 28) → (n,). `width` widens both hidden layers.
+    """
+
+    def __init__(self, width: int = 1):
+        super().__init__()
+        hidden = [Linear(PIXELS, 512 * width), nn.LeakyReLU(0.2, inplace=True)]
+        hidden += [Linear(512 * width, 256 * width), nn.LeakyReLU(0.2, inplace=True)]
+        self.layers = nn.Sequential(*hidden, Linear(256 * width, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        check_input(images, 1, 28, 28, like=self.layers[0].weight)
+        return self.layers(images.flatten(1)).squeeze(1)
+
+    def probability(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(self(images))
+
+
+def check_input(x: torch.Tensor, *shape: int, like: torch.Tensor) -> None:
+    """ValueError if x does not have the shape (n, *shape) or the dtype of `like`, one of the network's weights."""
+    if torch.jit.is_tracing():  # sizes are tensors then
+        return
+    if x.dim() != 1 + len(shape) or x.shape[1:] != shape:
+        raise ValueError(f"the input has the shape {tuple(x.shape)}; expected (n, {', '.join(map(str, shape))})")
+    if x.dtype != like.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise ValueError(f"the input is {x.dtype} and the network's weights are {like.dtype}; convert one of them")
+
+
+def generator_loss(fake_logits: torch.Tensor) -> torch.Tensor:
+    """−E[log D(G(z))]: the non-saturating form, fakes labelled real (Goodfellow et al. 2014).
+
+    With D = σ(logit), −log D = softplus(−logit), which is binary cross entropy against 1.
+    """
+    return F.softplus(-fake_logits).mean()
+
+
+def discriminator_loss(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> torch.Tensor:
+    """−E[log D(x)] − E[log(1 − D(G(z)))]: binary cross entropy, the sum of its real and its fake part."""
+    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+
+
+def gradient_penalty(logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """E|∂logit/∂image|² over images (n, 1, 28, 28) and their logits (n,).
+
+    Over as many real images as generated ones, γ times this is γ/2 (R_1 + R_2): the penalties on either (Mescheder et
+    al. 2018; Huang et al. 2024). It keeps D from growing steep around data that it can tell apart already.
+    """
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return gradient.square().sum() / len(images)
+
+
+class Game:
+    """Generator against discriminator, by a recipe (part2/recipes/recipes.py): both networks, their optimisers, and the
+    average of the generator's weights, which is None if the recipe keeps none."""
+
+    def __init__(self, generator: Generator, discriminator: Discriminator, recipe):
+        self.generator, self.discriminator, self.recipe = generator, discriminator, recipe
+        self.generator_optimizer = recipe.make_optimizer(generator)
+        self.discriminator_optimizer = recipe.make_optimizer(discriminator)
+        self.set_learning_rate(recipe.learning_rate)
+        self.average = copy.deepcopy(generator) if recipe.average else None
+        on_gpu = next(generator.parameters()).is_cuda and PROCESSES == 1
+        optimizers = self.generator_optimizer, self.discriminator_optimizer
+        self.update = Replayed(self.update_both, *optimizers) if on_gpu else self.update_both  # the same, faster
+
+    def learners(self) -> dict:
+        """All that a checkpoint must hold, by name."""
+        return {name: learner for name, learner in vars(self).items() if hasattr(learner, "state_dict")}
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """The discriminator's; the generator's is the recipe's multiple of it."""
+        self.generator_optimizer.param_groups[0]["lr"] = self.recipe.generator_rate * learning_rate
+        self.discriminator_optimizer.param_groups[0]["lr"] = learning_rate
+
+    def sampler(self) -> Generator:
+        """What `load_generator` would return if training ended here, to sample from; training is untouched."""
+        return measure_statistics(copy.deepcopy(self.average)) if self.average else copy.deepcopy(self.generator).eval()
+
+    def step(
+        self, real: torch.Tensor, z: torch.Tensor, batch: int, autocast: torch.autocast
+    ) -> tuple[torch.Tensor, ...]:
+        """Train both networks on a batch of real images (n, 1, 28, 28) and as much noise z (n, latent_dim), once each.
+
+        `batch` counts from 0. Returns the generator's loss, the discriminator's, and the discriminator's accuracy on
+        real and on generated images. (On CUDA the next call overwrites them.)
+        """
+        penalised = self.recipe.penalty > 0 and batch % PENALTY_INTERVAL == 0
+        measures = self.update(real, z, penalised=penalised, autocast=autocast)
+        if self.average:
+            update_average(self.average, self.generator, self.recipe.average, batch + 1)
+        return measures
+
+    def update_both(
+        self, real: torch.Tensor, z: torch.Tensor, penalised: bool, autocast: torch.autocast
+    ) -> tuple[torch.Tensor, ...]:
+        """One step of each optimiser, the generator's first."""
+        generator, discriminator, loss = self.generator, self.discriminator, self.recipe.losses
+
+        # Generator: make the discriminator call its images real. The discriminator's weights need no gradient here.
+        discriminator.requires_grad_(False)
+        with autocast:
+            fake = generator(z).float()
+            fake_logits = discriminator(fake).float()
+            real_logits = discriminator(real).float() if loss.paired else None
+            g_loss = loss.generator(fake_logits, real_logits) if loss.paired else loss.generator(fake_logits)
+        discriminator.requires_grad_(True)
+        self.generator_optimizer.zero_grad()
+        g_loss.backward()
+        if PROCESSES > 1:
+            distributed.mean_gradients(generator)
+        self.generator_optimizer.step()
+
+        # Discriminator: tell real images from the same fakes, detached. One pass over both.
+        images = torch.cat([real, fake.detach()])
+        with autocast:
+            logits = discriminator(images.requires_grad_(penalised)).float()
+            penalty = gradient_penalty(logits, images) if penalised else 0.0
+        real_logits, fake_logits = logits.chunk(2)
+        d_loss = loss.discriminator(real_logits, fake_logits)
+        self.discriminator_optimizer.zero_grad()
+        (d_loss + PENALTY_INTERVAL * self.recipe.penalty * penalty).backward()
+        if PROCESSES > 1:
+            distributed.mean_gradients(discriminator)
+        self.discriminator_optimizer.step()
+
+        border = logits.mean() if loss.paired else 0.0  # of paired logits only differences mean something
+        on_real, on_fake = (real_logits > border).float().mean(), (fake_logits < border).float().mean()
+        return g_loss, d_loss, on_real, on_fake

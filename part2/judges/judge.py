@@ -1,0 +1,170 @@
+"""Scores for generated images: the measures, and the real images they are compared with."""
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from statistics import mean
+
+from common import seeds
+from common.cli import UserError
+from common.files import CHECKPOINT
+from common.find import PRETRAINED
+from part2.gan import Discriminator, Game, Generator
+from part2.images import load_mnist
+from part2.judges.measures import frechet, neighbourhood, radii, score
+from part2.judges.networks import CONFIDENT, load_autoencoder, load_classifier
+
+import torch
+
+SAMPLES = 10_000
+SPLITS = ("test", "validation")
+VALIDATION = 10_000  # training images, the last ones
+WITHOUT_VALIDATION = 60_000 - VALIDATION  # training images that are left
+# SHA-256 of the project's own networks that look at the images; with others, the scores would be others too.
+EXTRACTORS = {
+    "classifier": "09e3d8979869b2c85cfcd4bbfe9168eb5b648e36710e61125612afc0a6b3697b",
+    "autoencoder": "e9a7890547e4370051e2179afe9f1fc67029716b437241ea5ce6782cc63040ce",
+}
+
+
+def smudged(probability: torch.Tensor) -> float:
+    """Share of the images that the classifier does not read with a confidence of 95 % or more."""
+    return (probability.amax(1) < CONFIDENT).double().mean().item()
+
+
+def by_digit(probability: torch.Tensor) -> dict[str, float]:
+    """share_0 … _9: share of the images read as that digit; smudged_0 … _9: share of those that is smudged, or 0."""
+    digits, is_smudged = probability.argmax(1), probability.amax(1) < CONFIDENT
+    counts, unclear = digits.bincount(minlength=10), digits[is_smudged].bincount(minlength=10)
+    shares = {"share": counts / len(digits), "smudged": unclear / counts.clamp_min(1)}
+    return {f"{name}_{digit}": value for name, row in shares.items() for digit, value in enumerate(row.tolist())}
+
+
+# A measure is one function and one line here: (function, names of its scores that tables show). It returns the score,
+# or a dictionary of scores. OF_FEATURES: features (n, d) of real images and of others, and the radii of the real ones;
+# scores of the second network end in _autoencoder. OF_READINGS: the classifier's probabilities (n, 10).
+OF_FEATURES = [
+    (lambda real, fake, _: frechet(real, fake), ["frechet"]),
+    (neighbourhood, ["precision", "recall", "density", "coverage"]),
+]
+OF_READINGS = [(score, ["score"]), (smudged, ["smudged"]), (by_digit, [])]
+COLUMNS = {"floors": "distance ÷ floor", "floors_autoencoder": "… by the autoencoder", "smudged": "smudged"}
+COLUMNS |= {name: name for _, names in OF_FEATURES + OF_READINGS for name in names} | {"frechet": "Fréchet"}
+
+
+def measure(measures: list[tuple], *data: torch.Tensor) -> dict[str, float]:
+    """The scores by all of the measures."""
+    scores = {}
+    for function, names in measures:
+        found = function(*data)
+        scores |= found if isinstance(found, dict) else {names[0]: found}
+    return scores
+
+
+def own(name: str) -> Path:
+    """The project's own classifier or autoencoder; UserError if another network is in its place."""
+    path = PRETRAINED / name / CHECKPOINT
+    if hashlib.sha256(path.read_bytes()).hexdigest() != EXTRACTORS[name]:
+        raise UserError(f"{path}: differs from the network behind all published scores; git checkout restores it")
+    return path
+
+
+class Judge:
+    """Compares images with the 10,000 real ones of a split. `judge(images)`: images (n, 1, 28, 28) → scores by name.
+
+    `classifier` and `autoencoder` are checkpoints or runs of train_judges.py; if not given, the project's own.
+    `training` are the images that a generator may have memorised: none of the split.
+    """
+
+    def __init__(
+        self, split: str, device: torch.device, classifier: Path | None = None, autoencoder: Path | None = None
+    ):
+        self.classifier = load_classifier(classifier or own("classifier")).to(device)
+        autoencoder = load_autoencoder(autoencoder or own("autoencoder")).to(device)
+        self.extractors = {"": self.classifier.features, "_autoencoder": autoencoder.features}
+        self.device = device
+        self.training = load_mnist("train").images
+        self.real = load_mnist("test").images if split == "test" else self.training[-VALIDATION:]
+        self.training = self.training if split == "test" else self.training[:-VALIDATION]
+
+    @cached_property
+    def real_features(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """The real images' features and their radii."""
+        features = {suffix: self.features(self.real, suffix) for suffix in self.extractors}
+        return {suffix: (points, radii(points)) for suffix, points in features.items()}
+
+    @cached_property
+    def floor(self) -> dict[str, float]:
+        """The floor for SAMPLES images."""
+        return self.measure_floor(SAMPLES)
+
+    @torch.no_grad()
+    def features(self, images: torch.Tensor, suffix: str) -> torch.Tensor:
+        return torch.cat([self.extractors[suffix](part.to(self.device)) for part in images.split(1000)])
+
+    def distances(self, images: torch.Tensor) -> dict[str, float]:
+        """The Fréchet distances alone, which take a fraction of the time."""
+        of_real = self.real_features.items()
+        return {f"frechet{suffix}": frechet(real, self.features(images, suffix)) for suffix, (real, _) in of_real}
+
+    def __call__(self, images: torch.Tensor) -> dict[str, float]:
+        if not images.isfinite().all():
+            raise UserError("the generator draws pixels that are not finite; there is nothing to measure", status=1)
+        scores = {}
+        for suffix, (real, real_radii) in self.real_features.items():
+            found = measure(OF_FEATURES, real, self.features(images, suffix), real_radii)
+            scores |= {name + suffix: value for name, value in found.items()}
+        return scores | measure(OF_READINGS, self.classifier.read(images.to(self.device)))
+
+    def draw_real(self, seed: int, n: int) -> torch.Tensor:
+        """The indices of n training images, each once, to compare with n generated ones.
+
+        Drawn at random: MNIST's order alternates between writers, so that every sixth image is another distribution.
+        """
+        return torch.randperm(len(self.training), generator=seeds.generator(seed, "real"))[:n]
+
+    def measure_floor(self, n: int) -> dict[str, float]:
+        """The floor: the Fréchet distances of n real training images. A generator that copied them would get these.
+
+        Mean over disjoint draws, at most six: a single draw of 10,000 is off by an eighth and more. Both networks of
+        the judge were trained on these images, so real images that they never saw may be nearer.
+        """
+        draws = [draw for draw in self.draw_real(0, 6 * n).split(n) if len(draw) == n]
+        distances = [self.distances(self.training[draw]) for draw in draws]
+        return {name: mean(found[name] for found in distances) for name in distances[0]}
+
+    def baseline(self, n: int) -> dict[str, float]:
+        """The scores of n real training images, of one draw; but the distances are the floor."""
+        return self(self.training[self.draw_real(0, n)]) | self.measure_floor(n)
+
+    def of_training(self, game: Game, images: torch.Tensor, seed: int) -> dict[str, float]:
+        """Scores of a GAN in training, by 10,000 samples: also the distances in floors, and D's mean logits. `images`
+        are its training images."""
+        fake = sample(game.sampler(), seed, SAMPLES)
+        scores = self(fake)
+        logits_of = {"training": images[:SAMPLES], "unseen": self.real, "generated": fake}
+        return scores | in_floors(scores, self.floor) | mean_logits(game.discriminator, logits_of)
+
+
+@torch.no_grad()
+def sample(generator: Generator, seed: int, n: int) -> torch.Tensor:
+    """n images (n, 1, 28, 28) of a generator in eval mode, from a noise stream of their own."""
+    z = generator.draw(n, seeds.generator(seed, "evaluate")).to(next(generator.parameters()).device)
+    return torch.cat([generator(part) for part in z.split(1000)])
+
+
+@torch.no_grad()
+def mean_logits(discriminator: Discriminator, images: dict[str, torch.Tensor]) -> dict[str, float]:
+    """logit_NAME: the discriminator's mean logit of the images of that name.
+
+    If it is higher for training images than for unseen ones, the discriminator has memorised training images.
+    """
+    device = next(discriminator.parameters()).device
+    return {f"logit_{name}": discriminator(some.to(device)).mean().item() for name, some in images.items()}
+
+
+def in_floors(scores: dict[str, float], floor: dict[str, float]) -> dict[str, float]:
+    """Distance ÷ floor, by the classifier and by the autoencoder: `floors` and `floors_autoencoder`. Real images get 1,
+    so a value means the same for both networks and for any number of images."""
+    distances = [name for name in scores if name.startswith("frechet") and name in floor]
+    return {name.replace("frechet", "floors"): scores[name] / floor[name] for name in distances}

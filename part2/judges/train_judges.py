@@ -1,0 +1,126 @@
+"""Train a network whose features the judge compares: a classifier or an autoencoder.
+
+    python part2/judges/train_judges.py classifier
+    python part2/judges/train_judges.py autoencoder
+    python part2/judges/train_judges.py classifier --n_epochs 0      an untrained one
+
+The project comes with both: outputs/pretrained/classifier and outputs/pretrained/autoencoder. To judge with others:
+part2/evaluate.py --classifier RUN --autoencoder RUN. This script trains on MNIST's training images; the test images are
+used once, at the end. It writes a folder outputs/part2/NAME-seedN-TIME with metrics.jsonl, checkpoint.pt, result.json.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from common import cli, seeds
+from common.files import save_checkpoint
+from common.runs import Run
+from common.training import RunningMeans
+from part2.images import Digits, load_mnist
+from part2.judges.networks import AUTOENCODER, CLASSIFIER, CONFIDENT, Autoencoder, Classifier
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+SCRIPT = "part2/judges/train_judges.py"
+
+
+def classify(network: Classifier, images: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Cross entropy (nats) and accuracy of a batch."""
+    logits = network(images)
+    return {"loss": F.cross_entropy(logits, labels), "accuracy": (logits.argmax(1) == labels).float().mean()}
+
+
+def measure_classifier(network: Classifier, test: Digits) -> dict[str, float]:
+    probability = network.read(test.images)
+    right, confident = probability.argmax(1) == test.labels, probability.amax(1) >= CONFIDENT
+    return {"test_accuracy": right.float().mean().item(), "confident": confident.float().mean().item()}
+
+
+def redraw(network: Autoencoder, images: torch.Tensor, _labels: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Mean squared error per pixel of a batch; pixels are in [−1, 1]."""
+    return {"loss": F.mse_loss(network(images), images)}
+
+
+@torch.no_grad()
+def measure_autoencoder(network: Autoencoder, test: Digits) -> dict[str, float]:
+    return {"test_error": redraw(network, *test)["loss"].item()}
+
+
+class Setup(NamedTuple):
+    """How a network is trained and measured."""
+
+    network: type[nn.Module]
+    kind: str  # of its checkpoint
+    losses: Callable  # (network, images, labels) → the loss, and what else is logged, by name
+    logged: tuple[str, ...]  # these names
+    measure: Callable  # (network, MNIST's test images and labels) → the result
+    n_epochs: int
+    learning_rate: float  # of Adam at its highest
+
+
+SETUPS = {
+    "classifier": Setup(Classifier, CLASSIFIER, classify, ("loss", "accuracy"), measure_classifier, 5, 3e-3),
+    "autoencoder": Setup(Autoencoder, AUTOENCODER, redraw, ("loss",), measure_autoencoder, 10, 2e-3),
+}
+
+
+def train_judges(args: argparse.Namespace) -> Path:
+    """One training run; returns its folder."""
+    setup = SETUPS[args.judge]
+    training, test = (Digits(*(part.to(args.device) for part in load_mnist(split))) for split in ("train", "test"))
+    torch.manual_seed(args.seed)  # the initial weights; nothing else draws from the global generator
+    network = setup.network().to(args.device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=args.learning_rate)
+    batches = args.n_epochs * -(-len(training.images) // args.batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, total_steps=max(1, batches))
+
+    run = Run.open(args, SCRIPT, f"part2/{args.judge}-seed{args.seed}")
+    means = RunningMeans(*setup.logged, device=args.device)
+    table = cli.Table(epoch="d", loss=".4f", accuracy=".4f", seconds=".1f")
+    print(run.folder)
+    started = time.monotonic()
+    for epoch in range(1, args.n_epochs + 1):
+        order = torch.randperm(len(training.images), generator=seeds.generator(args.seed, "order", epoch))
+        for index in order.to(args.device).split(args.batch_size):
+            losses = setup.losses(network, training.images[index], training.labels[index])
+            optimizer.zero_grad()
+            losses["loss"].backward()
+            optimizer.step()
+            schedule.step()
+            means.add(*losses.values(), weight=len(index))
+        row = {"epoch": epoch, **means.take(), "seconds": time.monotonic() - started}
+        run.log(row, epoch)
+        table.print_row(row)
+
+    data = {"name": "MNIST", "size": len(training.images)}
+    save_checkpoint(run.checkpoint, setup.kind, {"data": data, "network": network.state_dict()})
+    result = setup.measure(network.eval(), test)
+    run.finish(result | {"epochs": args.n_epochs, "seconds": time.monotonic() - started})
+    print(f"on MNIST's test images: {', '.join(f'{name} {value:.4f}' for name, value in result.items())}")
+    return run.folder
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = cli.Parser(__doc__)
+    add = parser.add_argument
+    add("judge", choices=SETUPS, help="which one to train")
+    add("--n_epochs", type=cli.int_between(0), help="passes over the training images; if not given, 5 or 10")
+    add("--batch_size", type=cli.int_between(1, 60_000), default=128, help="images in a batch")
+    add("--learning_rate", type=cli.float_between(0), help="Adam's highest learning rate; if not given, 3e-3 or 2e-3")
+    cli.add_shared_flags(parser)
+    args = parser.parse_args(argv)
+    args.n_epochs = SETUPS[args.judge].n_epochs if args.n_epochs is None else args.n_epochs
+    args.learning_rate = args.learning_rate or SETUPS[args.judge].learning_rate
+    return args
+
+
+if __name__ == "__main__":
+    cli.call(lambda: train_judges(parse_args()))
