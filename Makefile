@@ -10,9 +10,8 @@ help:
 	@echo "make test     the test suite (minutes)"
 	@echo "make soak     the test suite with all fault injections (longer)"
 	@echo "make lint     ruff: style and format"
-	@echo "make bench    how fast a training step is, in both parts (six minutes on a quiet machine)"
-	@echo "make report   make every run behind report.md again (days); replaces outputs/report and"
-	@echo "              outputs/pretrained; if it is stopped, start it again, and it continues"
+	@echo "make bench    how fast a training step is, in both parts (minutes, on a quiet machine)"
+	@echo "make report   make the runs of outputs/report that are not in its tables (days)"
 
 .venv/runtime: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -47,8 +46,8 @@ lint: .venv/dev
 	$(PY) -m ruff format --check .
 
 bench: .venv/runtime
-	$(PY) part1/benchmark.py
-	$(PY) part2/benchmark.py
+	$(PY) benchmark.py lstm
+	$(PY) benchmark.py gan
 
 report: .venv/runtime
 	$(PY) make_report.py
