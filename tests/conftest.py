@@ -1,10 +1,13 @@
 """What all tests share: one thread, hypothesis without clocks, ways to start scripts, outputs of their own."""
 
+import ast
 import functools
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import common  # noqa: F401  (before torch, as in the scripts)
 
 import hypothesis
 import pytest
@@ -33,14 +36,15 @@ def run_script(tmp_path):
 
 @pytest.fixture
 def answer(monkeypatch, capsys):
-    """Calls a script's `main` in this process as its last line does; gives exit status (0 if none), stdout, stderr."""
+    """Runs a script's last statement in this process; gives the exit status (0 if none), stdout, stderr."""
 
     def run(module, *flags) -> tuple[int, str, str]:
         capsys.readouterr()  # what came before
         monkeypatch.setattr(sys, "argv", [module.__file__, *map(str, flags)])
         status = 0
         try:
-            module.cli.call(module.main)
+            last = ast.parse(Path(module.__file__).read_text(encoding="utf-8")).body[-1].body
+            exec(compile(ast.Module(last, []), module.__file__, "exec"), vars(module))
         except SystemExit as exit_:
             status = exit_.code
         return status, *capsys.readouterr()
@@ -51,9 +55,10 @@ def answer(monkeypatch, capsys):
 @pytest.fixture
 def outputs(tmp_path, monkeypatch):
     """An outputs/ folder of this test's own."""
-    from common import runs
+    from common import find, runs
 
-    monkeypatch.setattr(runs, "OUTPUTS", tmp_path / "outputs")
+    for module in (find, runs):
+        monkeypatch.setattr(module, "OUTPUTS", tmp_path / "outputs")
     return tmp_path / "outputs"
 
 
@@ -106,7 +111,7 @@ def figures(monkeypatch):
 def differences_to():
     """Compares a network of ours with nn.LSTM or nn.RNN: the greatest absolute difference of the logits and of every
     gradient, by name."""
-    from part1.networks import to_torch
+    from part1.networks.by_name import to_torch
 
     def compare(kind: type, network: torch.nn.Module, x: torch.Tensor) -> dict[str, float]:
         core, x = to_torch(network), x.detach().requires_grad_()

@@ -5,8 +5,10 @@ Children are forked from a server that has imported everything and trained nothi
 
 import contextlib
 import errno
+import functools
 import multiprocessing
 import os
+import re
 import stat
 import sys
 import time
@@ -15,13 +17,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from unittest import mock
 
+from common import cli
+from common.distributed import dist
+from common.training import Training
+from tests.tiny_runs import SCRIPTS, Death, Script, die, lighten
+
 import pytest
 import torch
-import torch.distributed as dist
-
-from common import cli, distributed
-from common.saving import Saver
-from tests.tiny_runs import SCRIPTS, Death, Script, die, lighten
 
 soak = pytest.mark.skipif(not os.environ.get("SOAK"), reason="make soak")
 EVERY = ("--checkpoint_interval", "0")  # save after every batch
@@ -103,9 +105,19 @@ def together(script: Script, log: Path, *flags, during: Callable = contextlib.nu
     return [_start(_meet, rank, meeting, script, log.with_suffix(f".{rank}"), flags, during) for rank in range(2)]
 
 
+def take_place(rank: int, processes: int, setattr_: Callable = setattr) -> None:
+    """Be one of several processes, wherever a module of ours has looked that up."""
+    place = {"PROCESSES": processes, "RANK": rank, "LOCAL_RANK": rank, "IS_MAIN": rank == 0}
+    for module in [module for name, module in sys.modules.items() if re.match("(common|part1|part2)([.]|$)", name)]:
+        for name in place.keys() & vars(module).keys():
+            setattr_(module, name, place[name])
+
+
 def _meet(rank: int, meeting: Path, *args) -> None:
-    distributed.RANK, distributed.PROCESSES, distributed.IS_MAIN = rank, 2, rank == 0
-    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    take_place(rank, 2)
+    os.environ |= dict.fromkeys(("RANK", "MASTER_ADDR", "MASTER_PORT"), "set by torchrun")
+    place = {"init_method": f"file://{meeting}", "rank": rank, "world_size": 2}
+    dist.init_process_group = functools.partial(dist.init_process_group, **place)
     _run(*args)
 
 
@@ -120,14 +132,14 @@ def _run(script: Script, log: Path, flags: list[str], during: Callable) -> None:
     lighten()
     sys.argv = [script.module.__file__, *flags]
     with log.open("a", encoding="utf-8") as sys.stdout, contextlib.redirect_stderr(sys.stdout), during():
-        cli.call(script.module.main)
+        cli.call(lambda: script.module.train(script.module.parse_args()))
 
 
 @contextlib.contextmanager
 def slowly() -> Iterator[None]:
     """While in force, each step takes so long that one can see what happens."""
-    original = Saver.after_step
-    with mock.patch.object(Saver, "after_step", lambda saver: (time.sleep(0.02), original(saver))):
+    original = Training.after_step
+    with mock.patch.object(Training, "after_step", lambda training: (time.sleep(0.02), original(training))):
         yield
 
 

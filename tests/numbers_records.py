@@ -11,6 +11,7 @@ from tests.conftest import ROOT
 
 REAL = "real training images"
 T_975 = {3: 4.303, 5: 2.776}  # Student's t, 97.5 % point, of a mean over three and five seeds
+LENGTHS = (5, 10, 15, 25, 30)  # of the assignment
 TESTED = {1_000: 10_000, 100_000: 1_000, 2**20: 100, 2**22: 20}  # up to this length → test sequences (not recorded)
 WORDS = dict(enumerate(["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]))
 COLUMNS = {  # what a table of recipes shows → the figure
@@ -23,6 +24,7 @@ COLUMNS = {  # what a table of recipes shows → the figure
     "rarest–commonest digit (ideal: 10 %)": "share",
     "Fréchet": "frechet",
 }
+SHORT = [name for name in COLUMNS if COLUMNS[name] not in ("score", "share")]  # columns of the other such tables
 CHANGED = {  # recipe → how tables describe it
     "reference_rmsprop": "RMSprop (α = 0.999) instead of Adam",
     "reference_popular": "betas 0.5, 0.999, BatchNorm's ε 0.8, as in a widely used script",
@@ -64,14 +66,14 @@ def column(of: list[dict], name: str) -> list[float]:
     return [float(row[name]) for row in of if row[name]]
 
 
+def settings(study: str, **where) -> dict[str, str]:
+    """The columns that have the same text in all these runs."""
+    first, *others = [row for row in rows(study, **where) if row["run"] != REAL]
+    return {name: text for name, text in first.items() if all(row[name] == text for row in others)}
+
+
 def pretrained(name: str) -> dict:
     return json.loads((ROOT / "outputs" / "pretrained" / name / "result.json").read_text(encoding="utf-8"))
-
-
-def setting(study: str, name: str, **where) -> str:
-    """What all these runs have in a column."""
-    [value] = {row[name] for row in rows(study, **where) if row["run"] != REAL}
-    return value
 
 
 def span(values: list[float], form: str = ".2f", to: str = " to ") -> str:
@@ -79,9 +81,16 @@ def span(values: list[float], form: str = ".2f", to: str = " to ") -> str:
     return f"{min(values):{form}}{to}{max(values):{form}}"
 
 
+def listed(values: list, form: str = "") -> str:
+    """a, b and c"""
+    *first, last = (f"{value:{form}}" for value in values)
+    return f"{', '.join(first)} and {last}"
+
+
 def pieces(text: str) -> list[str]:
-    """Pieces of a page's text, one below the other; a line that goes on is indented more."""
-    return [" ".join(piece.split()) for piece in re.split(r"\n {8}(?! )", text) if piece.strip()]
+    """Pieces of a page's text, with " · " between them; line breaks do not count. Before one that no cell holds stands
+    in [brackets] where it comes from."""
+    return [re.sub(r"^\[[^]]*\] ", "", piece) for piece in " ".join(text.split()).split(" · ")]
 
 
 def line(*cells) -> str:
@@ -92,32 +101,35 @@ def line(*cells) -> str:
 # Part 1
 
 
-def network(run: dict) -> str:
-    return run["run"].split("-T")[0]
-
-
-def swept(name: str, length: int = 1000) -> list[dict]:
-    """The sweep's runs of a network that was trained at this length (curricula: 1000)."""
-    return [run for run in rows("part1/sweep", input_length=length) if network(run) == name]
+def swept(name: str, *lengths: int) -> list[dict]:
+    """The sweep's runs of a network that was trained at these lengths (curricula: 1000)."""
+    found = [run for length in lengths for run in rows("part1/sweep", input_length=length)]
+    return [run for run in found if run["run"].split("-T")[0] == name]
 
 
 def test_accuracies(name: str, length: int) -> list[float]:
     return column(swept(name, length), "test_accuracy")
 
 
-def per_epoch(length: int) -> float:
+def per_epoch(run: dict) -> float:
     """Training sequences an epoch."""
-    [found] = {int(run["sequences_seen"]) / int(run["epochs"]) for run in swept("lstm", length)}
-    return found
+    return int(run["sequences_seen"]) / int(run["epochs"])
+
+
+def validation(run: dict) -> list[float]:
+    """The accuracy in each epoch."""
+    return column(rows("part1/sweep", "curves.csv", run=run["run"]), "validation_accuracy")
 
 
 def until_perfect(name: str, length: int) -> list[float]:
     """Training sequences until validation was first without an error, for each run in which it ever was."""
-    found = []
-    for run in swept(name, length):
-        epochs = rows("part1/sweep", "curves.csv", run=run["run"], validation_accuracy="1.0")
-        found += [float(row["epoch"]) * int(run["sequences_seen"]) / int(run["epochs"]) for row in epochs[:1]]
-    return found
+    return [(validation(r).index(1) + 1) * per_epoch(r) for r in swept(name, length) if 1 in validation(r)]
+
+
+def broken(name: str, *lengths: int) -> list[int]:
+    """In how many epochs the accuracy was below 0.9 after it had been 1.0, for each run in which it had."""
+    reached = [accuracies for run in swept(name, *lengths) if 1 in (accuracies := validation(run))]
+    return [sum(accuracy < 0.9 for accuracy in of[of.index(1) :]) for of in reached]
 
 
 def mean_and_worst(accuracies: list[float]) -> str:
@@ -139,6 +151,10 @@ def tested(length: int) -> int:
     return next(number for longest, number in TESTED.items() if length <= longest)
 
 
+def all_tested(run: dict, shortest: int = 0, longest: int = 2**22) -> int:
+    return sum(tested(n) for n in accuracy_at(run) if shortest <= n <= longest)
+
+
 def misread(run: dict, shortest: int = 0, longest: int = 2**22) -> int:
     """How many palindromes of these lengths a network misread."""
     return sum(round((1 - a) * tested(n)) for n, a in accuracy_at(run).items() if shortest <= n <= longest)
@@ -157,10 +173,10 @@ def floor(study: str, measure: str = "frechet") -> float:
 
 def values(of: list[dict], figure: str, study: str) -> list[float]:
     """A figure of each run; floors: its distance in those of real training images."""
-    if figure.startswith("floors"):
-        measure = figure.replace("floors", "frechet")
-        return [value / floor(study, measure) for value in column(of, measure)]
-    return column(of, figure)
+    if not figure.startswith("floors"):
+        return column(of, figure)
+    measure = figure.replace("floors", "frechet")
+    return [value / floor(study, measure) for value in column(of, measure)]
 
 
 def in_floors(study: str, recipe: str, measure: str = "floors") -> list[float]:
@@ -172,15 +188,15 @@ def epoch(study: str, recipe: str, number: int, figure: str = "frechet") -> list
     return [cell(f"part2/{study}", figure, "curves.csv", run=r["run"], epoch=number) for r in trained(study, recipe)]
 
 
-def measured(study: str, run: str) -> list[dict]:
+def measured(study: str, run: dict) -> list[dict]:
     """The epochs in which a run was measured."""
-    return [row for row in rows(f"part2/{study}", "curves.csv", run=run) if row["frechet"]]
+    return [row for row in rows(f"part2/{study}", "curves.csv", run=run["run"]) if row["frechet"]]
 
 
-def accuracies(study: str, run: str) -> list[float]:
-    """The discriminator's accuracy in each epoch."""
-    halves = ("accuracy_real", "accuracy_fake")
-    return [sum(float(row[half]) for half in halves) / 2 for row in rows(f"part2/{study}", "curves.csv", run=run)]
+def accuracies(study: str, run: dict) -> list[float]:
+    """The discriminator's accuracy in each epoch, in per cent."""
+    of = rows(f"part2/{study}", "curves.csv", run=run["run"])
+    return [50 * (float(row["accuracy_real"]) + float(row["accuracy_fake"])) for row in of]
 
 
 def around(found: list[float], digits: int = 2) -> str:
@@ -199,18 +215,21 @@ def quality(study: str, of: list[dict], figure: str) -> str:
     return first + f" ({lowest}–{highest})" * (lowest != highest)
 
 
-def label(recipe: str) -> str:
-    return recipe if recipe == REAL else f"`{recipe}`" + (f": {CHANGED[recipe]}" if recipe in CHANGED else "")
-
-
-def recipe_cells(study: str, recipe: str, columns: list[str]) -> list[str]:
+def recipe_row(study: str, recipe: str, *between, columns: list[str] = SHORT) -> str:
     of = rows(f"part2/{study}", run=REAL) if recipe == REAL else trained(study, recipe)
-    return [quality(study, of, COLUMNS[name]) for name in columns]
+    label = recipe if recipe == REAL else f"`{recipe}`" + (f": {CHANGED[recipe]}" if recipe in CHANGED else "")
+    return line(label, *between, *(quality(study, of, COLUMNS[name]) for name in columns))
+
+
+def evaluated(run: str, study: str = "evaluate") -> dict[str, str]:
+    """What evaluate.py found of a generator, as tables show it."""
+    figures = {"floors": 2, "floors_autoencoder": 2, "recall": 3, "coverage": 3, "smudged": 3}
+    return {name: f"{cell(f'part2/{study}', f'generated_{name}', run=run):.{d}f}" for name, d in figures.items()}
 
 
 def first_below(study: str, recipe: str, goal: float) -> list[dict]:
     """The epoch of each seed in which its Fréchet distance was first so small."""
-    found = [[e for e in measured(study, r["run"]) if float(e["frechet"]) <= goal] for r in trained(study, recipe)]
+    found = [[e for e in measured(study, run) if float(e["frechet"]) <= goal] for run in trained(study, recipe)]
     return [epochs[0] for epochs in found if epochs]
 
 
@@ -220,11 +239,8 @@ def how_soon(study: str, recipe: str, goal: float) -> str:
     return f"{mean(column(found, 'seconds')):,.0f} s, {mean(column(found, 'epoch')):.0f} epochs"
 
 
-def minutes(of: list[dict]) -> str:
-    return span([seconds / 60 for seconds in column(of, "seconds")], ".0f")
-
-
 def learned_by_heart(row: dict) -> float:
-    """Of the difference between D's logits of training and generated images, what unseen real ones do not share."""
+    """Of the difference between D's logits of training and generated images, what unseen real ones do not share, in
+    per cent."""
     training, unseen, generated = (float(row[f"logit_{of}"]) for of in ("training", "unseen", "generated"))
-    return (training - unseen) / (training - generated)
+    return 100 * (training - unseen) / (training - generated)

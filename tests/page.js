@@ -1,45 +1,52 @@
 // Runs the scripts of the page that is named first, with a stub of the document, in node. Standard input holds
 // {tools, function, given}: what that function makes of `given` is printed as JSON; `tools` is JavaScript that the test
-// brings with it. Every id has an element, whatever the page; a canvas takes all that is drawn and keeps its pixels.
+// brings with it. Every id of the page has an element. A canvas takes all that is drawn, and keeps its pixels, its
+// texts and the images drawn on it; what a link would save is kept in `saved`.
+
+const { readFileSync } = require("fs"), vm = require("vm");
+const html = readFileSync(process.argv[2], "utf8"), input = JSON.parse(readFileSync(0, "utf8"));
+const frames = [];
+globalThis.saved = {};
 
 class Element {
-  children = []; style = {}; attributes = {}; textContent = ""; value = ""; hidden = false; dataset = {};
+  children = []; style = {}; attributes = {}; textContent = ""; value = ""; hidden = false;
   clientWidth = 360; clientHeight = 48; width = 360; height = 48;
   append(...children) { this.children.push(...children); }
   setAttribute(name, value) { this.attributes[name] = String(value); }
   getBoundingClientRect() { return { left: 10, top: 20, width: 200, height: 120 }; }
   getContext() { return this.pen ??= pen(this); }
+  toDataURL() { return { width: this.width, height: this.height, scale: this.scale, images: this.images }; }
   focus() { document.activeElement = this; }
+  click() { saved[this.download] = this.href; }
   setPointerCapture() { this.captured = true; }
   hasPointerCapture() { return this.captured === true; }
 }
 
-// What a canvas draws with: texts are kept with their places since the last scale(), all else is let be.
+// What a canvas draws with; all but this is ignored. scale() begins a new picture.
 function pen(canvas) {
   const known = {
     putImageData: ({ data }) => { canvas.grey = [...data].filter((_, k) => k % 4 === 0); },
-    scale: () => { canvas.texts = []; },
+    scale: (ratio) => { [canvas.scale, canvas.texts, canvas.images] = [ratio, [], []]; },
     fillText: (text, x, y) => canvas.texts.push([String(text), x, y]),
+    drawImage: (image, x, y) => canvas.images.push([x, y, image.grey]),
   };
   return new Proxy(known, { get: (all, name) => (name in all ? all[name] : () => {}), set: () => true });
 }
 
-const elements = {}, frames = [], { readFileSync } = require("fs"), vm = require("vm");
 globalThis.ImageData = class {
   constructor(width, height) { this.data = new Uint8ClampedArray(4 * width * height); }
 };
-globalThis.location = { hash: "" };
-globalThis.document = { createElement: () => new Element(), getElementById: (id) => (elements[id] ??= new Element()) };
+const elements = [...html.matchAll(/ id="([^"]*)"/g)].map(([, id]) => Object.assign(new Element(), { id }));
+globalThis.document = { createElement: () => new Element(), querySelectorAll: () => elements };
 globalThis.getComputedStyle = () => ({ getPropertyValue: (name) => (name === "--mark" ? "#b41" : " #1c1c1e") });
 globalThis.matchMedia = (query) => ({ matches: query.includes("reduced-motion") && process.argv[3] === "calm" });
 let milliseconds = 0; // a clock that moves when it is asked, so that a busy machine changes nothing
 Object.defineProperty(globalThis, "performance", { value: { now: () => (milliseconds += 0.1) } });
 globalThis.requestAnimationFrame = (callback) => frames.push(callback);
 globalThis.frame = (time) => frames.splice(0).forEach((callback) => callback(time));
-for (const id of ["end0", "end1", "end2"]) document.getElementById(id).append(new Element(), new Element());
+for (const { id, children } of elements) if (/^end\d$/.test(id)) children.push(new Element(), new Element());
 
-const html = readFileSync(process.argv[2], "utf8"), input = JSON.parse(readFileSync(0, "utf8"));
-for (const [, script] of html.matchAll(/<script[^>]*>(.*?)<\/script>/gs)) vm.runInThisContext(script);
+for (const [, script] of html.matchAll(/<script>(.*?)<\/script>/gs)) vm.runInThisContext(script);
 vm.runInThisContext(input.tools);
 const said = JSON.stringify(vm.runInThisContext(input.function)(input.given));
 process.stdout.write(`${said}\n`, () => process.exit()); // without what the page would still do later

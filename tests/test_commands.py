@@ -1,4 +1,4 @@
-"""What pages, docstrings and the Makefile tell a reader to type is what the scripts take."""
+"""What pages, notebooks, docstrings and the Makefile tell a reader to type is what the scripts take."""
 
 import ast
 import itertools
@@ -8,24 +8,24 @@ import shlex
 import shutil
 import subprocess
 
-import pytest
-import torch
-
-from common import runs
 from common.cli import UserError
 from tests.conftest import ROOT
 from tests.test_house import SCRIPTS, TREES, module_of
 
+import pytest
+import torch
+
 PAGES = ("README.md", "report.md", "outputs/report/NOTES.md", "TEACHING.md", "tests/README.md", "data/README.md")
 PAGES += ("part1/part1.ipynb", "part2/part2.ipynb")
+SCRIPT = r"(?:part[12]/(?:\w+/)*\w+|benchmark|make_report)\.py"
 
 
 def commands_in(text: str) -> list[str]:
     """Calls of a script of ours or of make; continued lines joined, a prompt and a remark taken off."""
     lines = [line.strip().removeprefix("$ ") for line in text.replace("\\\n", " ").splitlines()]
-    lines = [re.split(r"\s{3,}(?![-\s])|\s+#", line)[0] for line in lines]
+    lines = [re.split(r"\s{2,}(?![-\s])|\s+#", line)[0] for line in lines]
     calls = [call for line in lines for call in re.split(r"\s*(?:&&|\|\||;)\s*", line)]
-    ours = re.compile(r"make( |$)|(\S+ )*?(\S*python3?|torchrun) (.* )?\S*part[12]/\w+\.py")
+    ours = re.compile(rf"make( |$)|(\S+ )*?(\S*python3?|torchrun) (.* )?\S*{SCRIPT}")
     return [call for call in calls if ours.match(call)]
 
 
@@ -49,8 +49,8 @@ def check(command: str) -> None:
         targets = re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
         assert all(word in targets for word in words[1:] if "=" not in word), command
         return
-    k = next(k for k, word in enumerate(words) if re.search(r"part[12]/\w+\.py$", word))
-    script = re.search(r"part[12]/\w+\.py$", words[k]).group()
+    k = next(k for k, word in enumerate(words) if re.search(rf"{SCRIPT}$", word))
+    script = re.search(rf"{SCRIPT}$", words[k]).group()
     assert script in SCRIPTS, f"{command}: there is no such script"
     flags = list(itertools.takewhile(lambda word: word not in ("|", ">", "&", "2>&1"), words[k + 1 :]))
     try:
@@ -62,10 +62,9 @@ def check(command: str) -> None:
 
 
 @pytest.fixture(autouse=True)
-def another_machine(tmp_path, monkeypatch):
+def another_machine(outputs, monkeypatch):
     """One with GPUs, without runs to resume, and whose number of threads is not ours."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
-    monkeypatch.setattr(runs, "OUTPUTS", tmp_path)
     monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
 
 

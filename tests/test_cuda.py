@@ -1,19 +1,18 @@
 """On a CUDA device, where there is one: what the other tests show on the CPU."""
 
-import functools
+from common.find import PRETRAINED
+from part1.lstm import LSTM
+from part1.networks.trained import load
+from part2 import gan
+from part2.gan import Discriminator, Game, Generator
+from part2.judges.judge import Judge, sample
+from part2.networks.trained import load_generator
+from part2.recipes.recipes import RECIPES
+from tests.tiny_runs import CURRICULUM, PART1, PART2, differences, ending, stop
 
 import pytest
 import torch
 from torch import nn
-
-import part2.recipes
-from common.runs import PRETRAINED
-from part1.lstm import LSTM
-from part1.networks import load_network
-from part2.judge import Judge, sample
-from part2.networks import Discriminator, Generator, load_generator
-from part2.recipes import RECIPES, Game, train_step, update_both
-from tests.tiny_runs import CURRICULUM, PART1, PART2, differences, ending, stop
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here"),
@@ -34,7 +33,7 @@ RESUMED = [(PART1, 8), (CURRICULUM, 8), (PART2, 8), (PART2, 1)]  # the GAN's rep
 
 @pytest.mark.parametrize(("script", "penalty_interval"), RESUMED, ids=str)
 def test_runs_are_stopped_and_resumed_in_the_same_bits(script, penalty_interval, tmp_path, monkeypatch):
-    monkeypatch.setattr(part2.recipes, "PENALTY_INTERVAL", penalty_interval)
+    monkeypatch.setattr(gan, "PENALTY_INTERVAL", penalty_interval)
     flags = ["--device", "cuda", "--deterministic"]
     flags += ["--recipe", "crisp", "--latent_dim", "22"] if script is PART2 else []
     script.start(tmp_path / "straight", *flags)
@@ -54,11 +53,11 @@ def test_replayed_steps_train_as_the_plain_ones(recipe, n_graphs, bf16):
         game = Game(generator, Discriminator().to(CUDA), RECIPES[recipe])
         replayed = game.update
         if plain:
-            game.update = functools.partial(update_both, game)
+            game.update = game.update_both
         for batch in range(40):
             game.set_learning_rate(2.0 ** -(10 + batch // 8))  # the GPU's memory has it in float32
             real, z = torch.rand(16, 1, 28, 28).to(CUDA), generator.draw(16, None).to(CUDA)
-            found.append(torch.stack([number.detach() for number in train_step(game, real, z, batch, autocast)]))
+            found.append(torch.stack([number.detach() for number in game.step(real, z, batch, autocast)]))
         found += [*generator.parameters(), *game.discriminator.parameters()]
         assert len(replayed.graphs) == (0 if plain else n_graphs)
     half = len(found) // 2
@@ -67,7 +66,7 @@ def test_replayed_steps_train_as_the_plain_ones(recipe, n_graphs, bf16):
 
 @pytest.mark.parametrize("script", [PART1, CURRICULUM], ids=str)
 def test_a_network_trained_there_answers_on_a_cpu(script, tmp_path):
-    network = load_network(script.start(tmp_path / "run", "--device", "cuda"))
+    network = load(script.start(tmp_path / "run", "--device", "cuda")).network
     x = torch.randn(3, 4, network.input_dim)
     torch.testing.assert_close(network(x), network.to(CUDA)(x.to(CUDA)).cpu(), rtol=1e-4, atol=1e-5)
 

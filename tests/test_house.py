@@ -5,49 +5,75 @@ import ast
 import importlib
 import re
 
-import pytest
-
 from tests.conftest import ROOT
 
-FILES = {f"{part}/{path.name}": path for part in ("common", "part1", "part2") for path in (ROOT / part).glob("*.py")}
-SOURCES = {name: FILES[name].read_text(encoding="utf-8") for name in sorted(FILES)}
-TREES = {name: ast.parse(source) for name, source in SOURCES.items()}
-SCRIPTS = [name for name, source in SOURCES.items() if 'if __name__ == "__main__"' in source]
-MODULES = {name.removesuffix(".py").replace("/", "."): name for name in SOURCES}
+import pytest
+
+PARTS = ("common", "part1", "part2")
+PATHS = [path for part in PARTS for path in sorted((ROOT / part).rglob("*.py"))]
+PATHS += [ROOT / "benchmark.py", ROOT / "make_report.py"]  # of both parts
+FILES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PATHS}
+TREES = {name: ast.parse(source) for name, source in FILES.items()}
+SCRIPTS = [name for name, source in FILES.items() if 'if __name__ == "__main__"' in source]
+MODULES = {name.removesuffix(".py").removesuffix("/__init__").replace("/", "."): name for name in FILES}
 all_files, all_scripts = pytest.mark.parametrize("name", TREES), pytest.mark.parametrize("name", SCRIPTS)
+
+# Each part's core, in the order in which it is read, and the only deeper files that it imports.
+CORE = {
+    "part1": {
+        "part1/palindromes.py": "",
+        "part1/lstm.py": "networks/through_time",
+        "part1/train.py": "networks/by_name networks/pictures networks/trained tasks/held_out tasks/memory tasks/tasks",
+    },
+    "part2": {
+        "part2/images.py": "",
+        "part2/gan.py": "recipes/average recipes/graphs",
+        "part2/train_gan.py": "judges/judge networks/pictures networks/trained recipes/recipes",
+    },
+}
 
 
 def module_of(script: str):
     return importlib.import_module(script.removesuffix(".py").replace("/", "."))
 
 
-def imported(tree: ast.AST) -> set[str]:
+def imported(tree: ast.AST) -> list[str]:
     """Every module that a file imports, wherever in it: `from part1 import lstm` is part1 and part1.lstm."""
-    names = set()
+    names = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are whole"
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return names
 
 
 OURS = {name: {MODULES[module] for module in imported(tree) if module in MODULES} for name, tree in TREES.items()}
+OURS = {name: {other for other in others if FILES[other]} for name, others in OURS.items()}  # no empty __init__.py
 
 
 def test_the_files_are_found():
     """Without which the tests below would hold of nothing."""
-    assert {"part1/train.py", "part1/train_curriculum.py", "part2/train_gan.py", "part2/interpolate.py"} <= set(SCRIPTS)
+    assert {"part1/train_curriculum.py", "part2/interpolate.py", "make_report.py"} | {
+        name for core in CORE.values() for name in core if "train" in name
+    } <= set(SCRIPTS)
     assert "common/runs.py" in OURS["part1/train.py"]
 
 
 @all_files
 def test_the_parts_never_import_each_other_and_nobody_a_script(name):
+    """A study imports the scripts that it starts, by name, for their flags (common/studies.py)."""
     part = name.split("/")[0]
-    assert {other.split("/")[0] for other in OURS[name]} <= {"common", part}
+    if part in PARTS:
+        assert {other.split("/")[0] for other in OURS[name]} <= {"common", part}
     assert not OURS[name] & set(SCRIPTS)
-    assert part != "common" or name not in SCRIPTS
+    assert not {"importlib", "runpy"} & set(imported(TREES[name])) or name.startswith("common/")
+
+
+def test_common_knows_no_part():
+    for path in (ROOT / "common").glob("*.*"):
+        assert not re.search(r"part[12]", path.read_text(encoding="utf-8")), path
 
 
 def test_imports_run_one_way():
@@ -58,24 +84,35 @@ def test_imports_run_one_way():
     assert left == {}
 
 
-@pytest.mark.parametrize("name", sorted(TREES.keys() - SCRIPTS - {"common/cli.py", "common/resume.py"}))
-def test_a_library_parses_no_arguments(name):
-    """But common/cli.py and common/resume.py, which are about them; elsewhere argparse names a type."""
-    for node in ast.walk(TREES[name]):
-        if isinstance(node, ast.Attribute):
-            assert node.attr not in ("add_argument", "parse_args", "parse_known_args", "argv")
-            assert ast.unparse(node.value) != "argparse" or node.attr == "Namespace"
+@pytest.mark.parametrize("part", CORE)
+def test_the_core_stands_at_the_top_is_short_and_imports_only_a_few_deeper_files(part):
+    at_the_top = {name for name in FILES if name.startswith(part) and name.count("/") == 1} - {f"{part}/__init__.py"}
+    others = at_the_top - CORE[part].keys()
+    assert others <= set(SCRIPTS) and len(others) <= 5, "at the top stand the core and at most five more commands"
+    assert sum(len(FILES[name].splitlines()) for name in CORE[part]) <= 400
+    for name, deeper in CORE[part].items():
+        found = {other for other in OURS[name] if other.startswith(part)} - CORE[part].keys()
+        assert found == {f"{part}/{other}.py" for other in deeper.split()}
+        read_before = list(CORE[part])[: list(CORE[part]).index(name)]
+        assert OURS[name] & CORE[part].keys() <= set(read_before)
 
 
-@pytest.mark.parametrize("name", ["part1/lstm.py", "part1/through_time.py", "part1/rnn.py"])
+def test_no_file_is_two_rooms():
+    pages = [path for part in PARTS for suffix in ("js", "css", "html") for path in (ROOT / part).rglob(f"*.{suffix}")]
+    sources = FILES | {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in pages}
+    assert [name for name, source in sources.items() if len(source.splitlines()) > 300] == []
+
+
+@pytest.mark.parametrize("name", ["part1/lstm.py", "part1/networks/through_time.py", "part1/networks/rnn.py"])
 def test_the_models_are_built_by_hand(name):
     """No nn.LSTM, nn.LSTMCell, nn.RNN, torch.lstm, torch._VF, …, however it is named; but for four names."""
     forbidden = re.compile(r"lstm|rnn|gru|^_VF$|^_C$|^ops$", re.IGNORECASE)
     allowed = r"torch\.(ops\.aten\.(sigmoid|tanh)_backward\.grad_input|_C\._(has_storage|are_functorch_\w+))"
-    for node in ast.walk(ast.parse(re.sub(allowed, "allowed", SOURCES[name]))):
+    for node in ast.walk(ast.parse(re.sub(allowed, "allowed", FILES[name]))):
         names = [node.attr] if isinstance(node, ast.Attribute) else []
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names]
+            names = [alias for alias in names if getattr(node, "module", "") != "part1.lstm"]  # that is ours
         assert not any(map(forbidden.search, names)), ast.unparse(node)
 
 
@@ -84,25 +121,81 @@ def test_weights_are_loaded_without_running_code(name):
     for node in ast.walk(TREES[name]):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
             assert "weights_only=True" in map(ast.unparse, node.keywords)
-    assert not imported(TREES[name]) & {"pickle", "dill", "joblib", "marshal", "shelve"}
+    assert not set(imported(TREES[name])) & {"pickle", "dill", "joblib", "marshal", "shelve"}
+
+
+@all_files
+def test_the_project_comes_before_torch(name):
+    """common/__init__.py bounds how long waiting threads spin; PyTorch reads that when it is loaded."""
+    top = [name.split(".")[0] for node in TREES[name].body for name in imported(ast.Module([node], []))]
+    ours = [k for k, module in enumerate(top) if module in PARTS]
+    others = [k for k, module in enumerate(top) if module in ("torch", "numpy", "PIL", "matplotlib", "torchvision")]
+    assert name.startswith("common/") or not others or not ours or ours[0] < others[0]
+    assert ours or name not in SCRIPTS
 
 
 @all_scripts
-def test_a_script_opens_with_its_commands_and_finds_the_project_before_it_imports_from_it(name):
+def test_a_script_opens_with_its_commands_finds_the_project_and_ends_with_its_call(name):
     """So that it starts from any working directory, and nothing has to be installed."""
     assert f"python {name}" in ast.get_docstring(TREES[name])
     body = [ast.unparse(node) for node in TREES[name].body]
     ours = [line for line in body if re.match(r"(from|import) (common|part1|part2)\b", line)]
-    assert body.index("sys.path.insert(0, str(Path(__file__).resolve().parents[1]))") < body.index(ours[0])
+    root = "parent" if "/" not in name else f"parents[{name.count('/')}]"
+    assert body.index(f"sys.path.insert(0, str(Path(__file__).resolve().{root}))") < body.index(ours[0])
+    assert re.fullmatch(r"if __name__ == '__main__':\n    cli\.call\(lambda: \w+\(parse_args\(\)\)\)", body[-1])
+    assert "SCRIPT" not in FILES[name] or f'SCRIPT = "{name}"' in FILES[name]
 
 
-def test_no_file_is_two_rooms():
-    assert [name for name, source in SOURCES.items() if len(source.splitlines()) > 300] == []
+# What happens at import
+
+# Stops each script where it imports torch, and prints what bounds the spinning then.
+UNTIL_TORCH = """import os, runpy, sys
+class UntilTorch(BaseException): pass
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            print(os.environ.get("GOMP_SPINCOUNT"))
+            raise UntilTorch
+sys.meta_path.insert(0, Finder())
+own = os.environ.get("GOMP_SPINCOUNT")
+for script in sys.argv[1:]:
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except UntilTorch:
+        for module in [name for name in sys.modules if name.split(".")[0] in ("common", "part1", "part2")]:
+            del sys.modules[module]
+        own or os.environ.pop("GOMP_SPINCOUNT", None)"""
 
 
-# Third-party packages come first: matplotlib may write its cache of fonts. `open` is audited with its flags.
+@pytest.mark.parametrize(
+    ("own", "bound"), [({}, "20000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "PASSIVE"}, "None")], ids=str
+)
+def test_before_torch_is_loaded_spinning_has_a_bound_and_a_user_s_own_wins(
+    own, bound, run_script, tmp_path, monkeypatch
+):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "program.py").write_text(UNTIL_TORCH)
+    done = run_script(tmp_path / "program.py", *(ROOT / script for script in SCRIPTS), env=own)
+    assert (done.stderr, done.stdout) == ("", f"{bound}\n" * len(SCRIPTS))
+
+
+# A notebook that wants a model needs no pictures and no runs, and Part 1 has no use for images. Then all modules are
+# imported again, with their third-party packages at hand (matplotlib may write its cache of fonts), and watched. `open`
+# is audited with its flags.
 IMPORT_ALL = """import importlib, os, sys
-import filelock, matplotlib.figure, numpy, torch, torchvision, tqdm
+def here(*names):
+    return sorted(set(names) & set(sys.modules))
+modules = sys.argv[1:]
+import part1.lstm, part1.networks.rnn, part2.gan
+assert here("matplotlib", "torchvision", "filelock", "PIL", "torch") == ["torch"]
+for module in modules:
+    if module.startswith("part1"):
+        importlib.import_module(module)
+assert here("matplotlib", "torchvision") == ["matplotlib"]
+for module in here(*modules):
+    del sys.modules[module]
+import filelock, numpy, torch, torchvision, tqdm
 done = []
 def watch(event, args):
     if event == "open" and ((set(args[1] or "") & set("wax+")) or args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)):
@@ -111,27 +204,18 @@ def watch(event, args):
         done.append(f"{event} {args[0]}")
 sys.addaudithook(watch)
 generator, arguments = torch.get_rng_state(), list(sys.argv)
-for module in sys.argv[1:]:
+for module in modules:
     importlib.import_module(module)
 assert torch.equal(torch.get_rng_state(), generator), "the global random generator was touched"
 assert torch.get_default_dtype() is torch.float32 and sys.argv == arguments and not torch.cuda.is_initialized()
 assert done == [], done"""
-# A notebook that wants a model needs no pictures and no runs; and Part 1 has no use for images.
-IMPORT_MODELS_THEN_PART_1 = """import importlib, sys
-import part1.lstm, part1.rnn, part2.networks
-print(*sorted({"matplotlib", "torchvision", "filelock", "torch"} & set(sys.modules)))
-for module in sys.argv[1:]:
-    importlib.import_module(module)
-print(*sorted({"torchvision", "matplotlib"} & set(sys.modules)))"""
 
 
-@pytest.mark.parametrize(("source", "said"), [(IMPORT_ALL, ""), (IMPORT_MODELS_THEN_PART_1, "torch\nmatplotlib\n")])
-def test_nothing_happens_at_import_and_no_package_comes_that_is_not_needed(source, said, run_script, tmp_path):
-    (tmp_path / "program.py").write_text(source)
-    modules = [module for module in MODULES if source is IMPORT_ALL or module.startswith("part1.")]
+def test_nothing_happens_at_import_and_no_package_comes_that_is_not_needed(run_script, tmp_path):
+    (tmp_path / "program.py").write_text(IMPORT_ALL)
     environment = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)}
-    done = run_script(tmp_path / "program.py", *modules, env=environment)
-    assert (done.returncode, done.stderr, done.stdout) == (0, "", said)
+    done = run_script(tmp_path / "program.py", *MODULES, env=environment)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
 
 
 @all_scripts
@@ -141,6 +225,5 @@ def test_help_says_what_each_flag_means(name, monkeypatch, answer):
     status, shown, _ = answer(module_of(name), "--help")
     assert status == 0
     for action in parsers[0]._actions:
-        flags = action.option_strings or [action.dest]
-        assert action.help and len(action.help) > 5 and all(flag in shown for flag in flags)
-        assert all(re.fullmatch(r"-h|--[a-z0-9_]+|[a-z_]+", flag) for flag in flags)
+        assert action.help and len(action.help) > 5 and all(flag in shown for flag in action.option_strings)
+        assert all(re.fullmatch(r"-h|--[a-z0-9_]+", flag) for flag in action.option_strings)

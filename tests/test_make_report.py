@@ -1,45 +1,63 @@
-"""make_report.py: its steps call the scripts with flags that they take, and replace committed files one by one."""
+"""make_report.py plans the runs that are in the published tables, with their settings, and no others."""
 
-import importlib
+from pathlib import Path
+
+import make_report
+from common.files import read_csv
+from part1 import sweep
+from part2 import compare
+from tests.conftest import ROOT
 
 import pytest
 
-import make_report
-from make_report import STEPS, show
+REPORT = ROOT / "outputs" / "report"
+NOT_PLANNED = {"real training images", "4194304-seed0", "4194304-seed1"}
+NOT_PLANNED |= {"reject-logit", "reject-jacobian", "reject-logit-jacobian"}
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_every_step_calls_scripts_with_flags_that_they_take(step, monkeypatch, outputs):
-    called = []
-    monkeypatch.setattr(make_report, "OUTPUTS", outputs)
-    monkeypatch.setattr(make_report, "SHOWN", outputs / "report")
-    monkeypatch.setattr(make_report, "show", lambda folder, files: None)
-    for export in ("export_network", "export_networks"):
-        monkeypatch.setattr(make_report, export, lambda *paths: None)
-
-    def call(script: str, *flags) -> None:
-        called.append((script, *flags))
-        for name in ("levers", "soon", "bf16", "compare", "collapse", "board", "board-bf16"):
-            (outputs / "part2" / name / "runs").mkdir(parents=True, exist_ok=True)
-        if "--out_dir" in flags:
-            flags[flags.index("--out_dir") + 1].mkdir(parents=True, exist_ok=True)
-
-    monkeypatch.setattr(make_report, "call", call)
-    monkeypatch.setattr(make_report, "run_all", lambda _, runs, **__: called.extend((r.script, *r.flags) for r in runs))
-    STEPS[step]()
-    assert called or step == "pretrained"
-    for script, *flags in called:
-        importlib.import_module(script.removesuffix(".py").replace("/", ".")).parse_args([str(flag) for flag in flags])
+class Planned(Exception):
+    """A study is planned; it is not to be made."""
 
 
-def test_files_are_replaced_one_by_one_and_others_stay(tmp_path):
-    (tmp_path / "new").mkdir()
-    (tmp_path / "new" / "a.json").write_text("new")
-    show(tmp_path / "shown", [tmp_path / "new" / "a.json"])
-    (tmp_path / "shown" / "mine.txt").write_text("mine")
-    with pytest.raises(FileNotFoundError):
-        show(tmp_path / "shown", [tmp_path / "new" / "a.json", tmp_path / "new" / "lost.json"])
-    assert {path.name: path.read_text() for path in (tmp_path / "shown").iterdir()} == {
-        "a.json": "new",
-        "mine.txt": "mine",
-    }
+@pytest.fixture
+def planned(monkeypatch) -> dict[str, list]:
+    """Folder of a study → the runs that make_report, or a script that it calls, plans there."""
+    found = {}
+
+    def note(out_dir, plan, *_, **__):
+        found.setdefault(out_dir.relative_to(REPORT).as_posix(), []).extend(plan)
+        raise Planned
+
+    def start(command, check):
+        script, *flags = map(str, command[1:])
+        module = {"sweep.py": sweep, "compare.py": compare}[Path(script).name]
+        function = sweep.sweep if module is sweep else compare.compare
+        with pytest.raises(Planned):
+            function(module.parse_args(flags))
+
+    for module in (make_report, sweep, compare):
+        monkeypatch.setattr(module, "make_runs", note)
+    monkeypatch.setattr(make_report.subprocess, "run", start)
+    for name, make in make_report.studies(REPORT).items():
+        if name != "films":
+            try:
+                make()
+            except Planned:
+                continue
+    return found
+
+
+def test_the_plan_is_what_is_published(planned):
+    assert len(planned) == 16
+    for folder, plan in planned.items():
+        rows = {row["run"]: row for row in read_csv(REPORT / folder / "runs.csv")}
+        assert rows.keys() - NOT_PLANNED == {run.name for run in plan}, folder
+        for run in plan:
+            row, settings = rows[run.name], run.settings()
+            compared = settings.keys() & row.keys() - {"threads"}
+            assert {name: row[name] for name in compared if str(row[name]) != str(settings[name])} == {}, run.name
+
+
+def test_an_unknown_study_is_one_line(answer):
+    status, _, error = answer(make_report, "curves")
+    assert (status, error.count("\n")) == (2, 1) and "curves is not one of the studies sweep, curriculum" in error

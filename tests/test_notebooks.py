@@ -1,8 +1,12 @@
-"""The notebooks run from their first cell to the last, and show a reader who does not run them what came out.
+"""The notebooks call what is there, show a reader what came out, and run from their first cell to the last.
 
-After a change, SAVE_NOTEBOOKS=1 python -m pytest tests/test_notebooks.py saves what comes out now.
+They run, for a minute, with NOTEBOOKS=1 or SOAK=1 alone. After a change, SAVE_NOTEBOOKS=1 python -m pytest
+tests/test_notebooks.py saves what comes out now.
 """
 
+import ast
+import importlib
+import inspect
 import os
 import re
 import shutil
@@ -10,16 +14,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.conftest import ROOT
+from tests.tiny_runs import files_of
+
 import nbformat
 import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 from nbclient import NotebookClient
 
-from tests.conftest import ROOT
-from tests.tiny_runs import files_of
-
 NOTEBOOKS = ("part1/part1.ipynb", "part2/part2.ipynb")
 all_notebooks = pytest.mark.parametrize("name", NOTEBOOKS)
+wanted = any(os.environ.get(name) for name in ("NOTEBOOKS", "SAVE_NOTEBOOKS", "SOAK"))
 
 
 def read(name: str):
@@ -30,9 +35,14 @@ def code_cells(notebook) -> list:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def code_of(cell) -> str:
+    """A cell as Python alone takes it."""
+    return cell.source.replace("%matplotlib inline\n", "")
+
+
 def setup(name: str) -> str:
-    """The first code cell, as Python alone takes it."""
-    return code_cells(read(name))[0].source.replace("%matplotlib inline\n", "")
+    """The first code cell."""
+    return code_of(code_cells(read(name))[0])
 
 
 def check_what_is_shown(notebook) -> None:
@@ -62,6 +72,45 @@ def test_what_is_saved_is_what_a_reader_should_see(name):
     assert not any("execution" in cell.metadata for cell in notebook.cells), "times of execution differ in every run"
 
 
+def ours(module: str) -> bool:
+    return module.split(".")[0] in ("common", "part1", "part2")
+
+
+@all_notebooks
+def test_it_imports_and_calls_what_is_there_with_flags_and_parameters_that_are_taken(name):
+    known, calls = {}, 0
+    for cell in code_cells(read(name)):
+        tree = ast.parse(code_of(cell))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and ours(node.module):
+                for alias in node.names:
+                    path = f"{node.module}.{alias.name}"
+                    module = importlib.import_module(node.module)
+                    known[alias.name] = getattr(module, alias.name, None) or importlib.import_module(path)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and inspect.ismodule(known.get(ast.unparse(node.value))):
+                known[ast.unparse(node)] = getattr(known[ast.unparse(node.value)], node.attr)
+        for node in ast.walk(tree):
+            function = known.get(ast.unparse(node.func)) if isinstance(node, ast.Call) else None
+            if function and not any(isinstance(value, ast.Starred) for value in node.args):
+                inspect.signature(function, follow_wrapped=False).bind(
+                    *node.args, **{keyword.arg: None for keyword in node.keywords}
+                )
+                calls += 1
+            if function and ast.unparse(node) == f"{ast.unparse(node.func)}(flags.split())":
+                (flags,) = re.findall(r'^ *flags = f"(.*)"$', cell.source, flags=re.MULTILINE)
+                function(re.sub(r"\{.*?\}", "reference", flags).split())  # the name of a recipe, or of a folder
+    assert calls >= 10
+
+
+@all_notebooks
+def test_the_lines_of_code_that_it_shows_are_those_of_the_project(name, capsys):
+    (cell,) = [cell for cell in code_cells(read(name)) if "print(getsource(" in cell.source]
+    exec(cell.source, {})
+    assert capsys.readouterr().out.rstrip() == cell.outputs[0].text.rstrip()
+
+
+@pytest.mark.skipif(not wanted, reason="NOTEBOOKS=1, or make soak")
 @pytest.mark.parametrize(("name", "folder"), [(NOTEBOOKS[0], "part1"), (NOTEBOOKS[1], ".")])
 def test_it_runs_and_writes_below_outputs_alone(name, folder, tmp_path, monkeypatch):
     """In a copy of the project whose path has spaces, from the notebook's folder (Jupyter) or above (VS Code)."""

@@ -1,8 +1,9 @@
 """Every number on the pages is that of a cell of the recorded tables.
 
-For each section of a page numbers_readme, numbers_report or numbers_notes builds pieces of its text from cells, and
-lists the few settings that no cell holds. Each piece must stand in the section, and each number of the section in a
-piece: in prose one with a decimal point, an exponent or three digits, or of two digits before a unit; in tables all.
+For each section of a page numbers_readme, numbers_report or numbers_notes builds pieces of its text from cells; where
+a number comes from that no cell holds, stands before its piece in [brackets]. Each piece must stand in the section, and
+each number of the section in a piece: in prose one with a decimal point, an exponent or three digits, or of two digits
+before a unit; in tables all.
 """
 
 import re
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from tests import numbers_notes, numbers_readme, numbers_report
 from tests.conftest import ROOT
+from tests.numbers_records import pieces as split
 
 import pytest
 
@@ -68,12 +70,9 @@ def places(piece: str, text: str) -> list[tuple[int, int]]:
 @cache
 def pieces(page: str) -> dict[str, tuple[list[str], list[str]]]:
     """Section → the pieces that it must hold, and rows of tables that it may hold."""
-    module = PAGES[page]
-    rows = getattr(module, "ROWS", {})
-    return {
-        name: ([*module.SECTIONS.get(name, list)(), *module.SETTINGS.get(name, ())], rows.get(name, list)())
-        for name in {*module.SECTIONS, *module.SETTINGS, *rows}
-    }
+    of, rows = PAGES[page].SECTIONS, getattr(PAGES[page], "ROWS", {})
+    must = {name: split(of[name]) if isinstance(of[name], str) else of[name]() for name in of}
+    return {name: (must.get(name, []), rows.get(name, list)()) for name in {*of, *rows}}
 
 
 def mistakes(section: Section, must: list[str], may: list[str]) -> list[str]:

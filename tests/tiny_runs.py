@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
+from common import runs
+from common.cli import UserError
+from common.files import load_checkpoint, read_json
+from common.training import Training
+from part2.gan import PIXELS, Discriminator, Generator
+from part2.images import Digits, load_mnist
+
 import pytest
 import torch
 from torch import nn
-
-from common import checkpoint, environment, resume, runs
-from common.cli import UserError
-from common.files import read_json
-from common.saving import Saver
-from part2.mnist import Digits, load_mnist
-from part2.networks import PIXELS, Discriminator, Generator
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Script:
         return self.module.train(self.module.parse_args([str(flag) for flag in flags]))
 
     def saved(self, folder: Path, name: str = "checkpoint.pt") -> dict:
-        return checkpoint.load(folder / name, self.kind)
+        return load_checkpoint(folder / name, self.kind)
 
 
 TINY = "--data_size 120 --max_epoch 2 --batch_size 40 --input_length 4 --num_hidden 4 --lengths 4 --device cpu"
@@ -88,15 +88,14 @@ class NarrowDiscriminator(Discriminator):
         self.layers = nn.Sequential(nn.Linear(PIXELS, 4), nn.LeakyReLU(0.2), nn.Linear(4, 1))
 
 
-environment_once = functools.cache(environment.environment)
+environment_once = functools.cache(runs.environment)
 
 
 def lighten(setattr_: Callable = setattr, narrow: bool = True) -> None:
     """Training without all of MNIST, without summaries, with a GAN of few weights; git is asked once; files are not
     flushed to the disk itself: no test can cause a power cut."""
     setattr_(os, "fsync", lambda handle: None)
-    for module in (runs, resume):
-        setattr_(module, "environment", environment_once)
+    setattr_(runs, "environment", environment_once)
     setattr_(PART2.module, "load_mnist", lambda split: first_digits())
     for script in SCRIPTS.values():
         setattr_(script.module, "draw_summary", lambda *args: None)
@@ -106,22 +105,22 @@ def lighten(setattr_: Callable = setattr, narrow: bool = True) -> None:
 
 
 @contextlib.contextmanager
-def after_step(step: int, action: Callable[[Saver], None]) -> Iterator[None]:
-    """While in force, `action` is called once `step` steps are done, before the saver's turn."""
-    original, steps = Saver.after_step, itertools.count(1)
+def after_step(step: int, action: Callable[[Training], None]) -> Iterator[None]:
+    """While in force, `action` is called once `step` steps are done, before `after_step`."""
+    original, steps = Training.after_step, itertools.count(1)
 
-    def patched(saver: Saver) -> None:
+    def patched(training: Training) -> None:
         if next(steps) == step:
-            action(saver)
-        original(saver)
+            action(training)
+        original(training)
 
-    with mock.patch.object(Saver, "after_step", patched):
+    with mock.patch.object(Training, "after_step", patched):
         yield
 
 
-def raise_signal(_saver: Saver | None = None, number: int = signal.SIGTERM) -> None:
+def raise_signal(_training: Training | None = None, number: int = signal.SIGTERM) -> None:
     """Send this process a signal; if nobody handles it that is an error, not the end of the tests."""
-    assert callable(signal.getsignal(number)), "the saver does not handle signals"
+    assert callable(signal.getsignal(number)), "training does not handle signals"
     signal.raise_signal(number)
 
 

@@ -1,16 +1,18 @@
-"""The command line: which values a flag takes, and what a user is told about a mistake."""
+"""The command line: which values a flag takes, what a user is told about a mistake, and what a script prints."""
 
 import argparse
 import io
 import subprocess
 import sys
+from pathlib import PurePath
+from types import SimpleNamespace
+
+from common import cli
+from common.cli import Table, UserError, print_line, progress_bar, quoted
+from tests.conftest import ROOT
 
 import pytest
 import torch
-
-from common import cli
-from common.cli import UserError
-from tests.conftest import ROOT
 
 WHOLE, PART, POSITIVE = cli.int_between(3, 7), cli.float_between(0, 1), cli.float_between(0)
 TAKEN = [(WHOLE, "3", 3), (WHOLE, "7", 7), (WHOLE, " +4 ", 4), (PART, "0.999", 0.999), (POSITIVE, "1e300", 1e300)]
@@ -20,7 +22,7 @@ REFUSED = [(WHOLE, text, "not a whole|not between 3 and 7") for text in ["2", "8
 REFUSED += [(PART, text, "not a number|not above 0 and below 1") for text in ["0", "1", "-0.5", "1e-999", *NEITHER]]
 REFUSED += [(POSITIVE, text, "not above 0, and finite") for text in ["0", "inf", "nan", "1e999"]]
 REFUSED += [(cli.device, "cuda:2", "2 CUDA devices here; use auto or cpu")]
-NO_DEVICE = ["foo", "", "cpu:0", "cuda:", "cuda:-1", "cuda:x", "cuda:1:1", "mps"]
+NO_DEVICE = ["foo", "", "cuda:", "cuda:-1", "cuda:x", "cuda:1:1", "mps"]
 REFUSED += [(cli.device, text, "one of auto, cpu, cuda") for text in NO_DEVICE]
 
 
@@ -29,21 +31,18 @@ def two_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
 
 
-@pytest.mark.parametrize(("convert", "text", "value"), TAKEN)
-def test_a_value_within_its_limits_is_taken(convert, text, value):
-    assert convert(text) == value and type(convert(text)) is type(value)
-
-
-@pytest.mark.parametrize(("convert", "text", "message"), REFUSED)
-def test_everything_else_is_refused(convert, text, message):
-    with pytest.raises(argparse.ArgumentTypeError, match=message):
-        convert(text)
+def test_a_value_within_its_limits_is_taken_and_everything_else_refused():
+    for convert, text, value in TAKEN:
+        assert convert(text) == value and type(convert(text)) is type(value)
+    for convert, text, message in REFUSED:
+        with pytest.raises(argparse.ArgumentTypeError, match=message):
+            convert(text)
 
 
 def test_device_auto_takes_cuda_where_there_is_one(monkeypatch):
-    for found, device in ((False, "cpu"), (True, "cuda")):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda found=found: found)
-        assert cli.device("auto") == torch.device(device)
+    assert cli.device("auto") == torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert cli.device("auto") == torch.device("cpu")
 
 
 @pytest.fixture
@@ -73,8 +72,7 @@ def test_help_shows_the_description_as_it_stands_and_each_default_that_says_some
 MEMORY = "s.py: error: not enough memory; choose less data or smaller sizes\n"
 ERRORS = [(UserError("--x: no"), 2, "s.py: error: --x: no\n"), (UserError("a\nb", status=1), 1, "s.py: error: a b\n")]
 ERRORS += [(OSError(28, "No space left on device", "x.pt"), 1, "s.py: error: x.pt: No space left on device\n")]
-MISFIT = "s.py: error: torchvision was not built for this torch; uninstall both, then install both as README.md says\n"
-ERRORS += [(RuntimeError("operator torchvision::nms does not exist"), 1, MISFIT)]
+ERRORS += [(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 1, MEMORY)]
 ERRORS += [(MemoryError(), 1, MEMORY), (torch.OutOfMemoryError("20 GiB"), 1, MEMORY), (KeyboardInterrupt(), 130, "")]
 
 
@@ -95,10 +93,17 @@ def test_a_defect_is_not_hidden_by_call():
             cli.call(defect)
 
 
-def test_a_terminal_without_greek_letters_shows_question_marks(monkeypatch):
+def test_a_terminal_without_greek_letters_shows_question_marks_and_nothing_fails_without_one(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
     cli.call(lambda: print("σ → 0.5"))
     assert sys.stdout.buffer.getvalue() == b"? ? 0.5\n"  # there at once, without a flush
+    said = []  # ipykernel's stream writes, and can be reconfigured in nothing
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(write=said.append, flush=lambda: None))
+    cli.call(lambda: print("σ"))
+    assert "".join(said) == "σ\n"
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, None)
+    cli.call(lambda: print_line("unheard"))
 
 
 def test_a_reader_who_has_left_is_no_error():
@@ -108,3 +113,34 @@ def test_a_reader_who_has_left_is_no_error():
         assert process.stdout.readline() == b"0\n"
         process.stdout.close()
         assert process.stderr.read() == b"" and process.wait() == 1
+
+
+def test_a_path_gets_the_quotes_that_the_shell_needs(monkeypatch):
+    assert (quoted(PurePath("my runs/a")), quoted(PurePath("runs/a"))) == ("'my runs/a'", "runs/a")
+    monkeypatch.setattr(cli, "os", SimpleNamespace(name="nt"))
+    assert (quoted(PurePath("C:/my runs")), quoted(PurePath("C:/runs"))) == ('"C:/my runs"', "C:/runs")
+
+
+def test_a_table_is_aligned_and_leaves_out_what_it_has_no_column_for(capsys):
+    table = Table(epoch="d", loss=".3f", validation_accuracy=".2f")
+    table.print_row({"loss": 0.12345, "epoch": 7, "validation_accuracy": 0.5, "seconds": 3})
+    table.print_row({"epoch": 1000, "validation_accuracy": 1.0})
+    assert capsys.readouterr().out.splitlines() == [
+        "   epoch     loss validation_accuracy",
+        "       7    0.123                0.50",
+        "    1000                         1.00",
+    ]
+
+
+@pytest.mark.parametrize("is_main", [True, False])
+@pytest.mark.parametrize("on_a_terminal", [True, False])
+def test_lines_are_the_main_process_s_and_so_is_the_bar_on_a_terminal(is_main, on_a_terminal, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "IS_MAIN", is_main)
+    print_line("hello")
+    print_line("a warning", sys.stderr)
+    assert capsys.readouterr() == (("hello\n", "a warning\n") if is_main else ("", ""))
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: on_a_terminal, raising=False)
+    with progress_bar(10, "epoch", done=4):
+        pass
+    assert ("4/10" in sys.stderr.getvalue()) == bool(sys.stderr.getvalue()) == (is_main and on_a_terminal)

@@ -1,13 +1,23 @@
-"""Files are written whole or not at all, and what is read is what was written."""
+"""Files are written whole or not at all, and what is read is what was written; a checkpoint runs nobody's code."""
 
-import csv
 import os
+import random
 from pathlib import Path
 
-import pytest
-
 from common.cli import UserError
-from common.files import read_json, write_csv, write_json, write_whole
+from common.files import (
+    SCHEMA,
+    load_checkpoint,
+    read_csv,
+    read_json,
+    save_checkpoint,
+    write_atomic,
+    write_csv,
+    write_json,
+)
+
+import pytest
+import torch
 
 
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=repr)
@@ -16,37 +26,35 @@ def test_when_writing_fails_the_old_file_stays_and_nothing_else(where, name, fai
     def fail(*_):
         raise failure
 
-    write_whole(tmp_path / "file.txt", "old")
+    write_atomic(tmp_path / "file.txt", "old")
     monkeypatch.setattr(where, name, fail)
     with pytest.raises(type(failure)):
-        write_whole(tmp_path / "file.txt", "new")
+        write_atomic(tmp_path / "file.txt", "new")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"file.txt": "old"}
 
 
 def test_the_old_file_is_whole_until_all_of_the_new_one_is_on_the_disk(monkeypatch, tmp_path):
     """Then the folder is flushed: else a power cut, which no test here can cause, could undo the renaming."""
     path, seen = tmp_path / "file.txt", []
-    write_whole(path, "old")
+    write_atomic(path, "old")
     monkeypatch.setattr(os, "fsync", lambda handle: seen.append((os.fstat(handle).st_size, path.read_text())))
-    write_whole(path, "new one")
+    write_atomic(path, "new one")
     (size, first), (_, last) = seen
     assert (size, first, last) == (7, "old", "new one")
 
 
-@pytest.mark.parametrize(("data", "written"), [("αβ\n", "αβ\n".encode()), (b"\0\r\n\xff", b"\0\r\n\xff")])
-def test_text_and_bytes_are_written_as_they_are_with_the_usual_rights(data, written, tmp_path):
-    write_whole(str(tmp_path / "file"), data)
-    (tmp_path / "usual").touch()
-    assert (tmp_path / "file").read_bytes() == written
-    assert (tmp_path / "file").stat().st_mode == (tmp_path / "usual").stat().st_mode
+ROWS = [{"run": "a,b", "x": 0.1, "n": 10**18, "commit": "12e4567", "on": "True"}, {"run": "σ", "y": -2.0, "x": 1e-07}]
 
 
-def test_json_comes_back_equal_and_so_does_a_table(tmp_path):
+def test_json_comes_back_equal_and_so_does_a_table_without_its_empty_cells(tmp_path):
     write_json(tmp_path / "c.json", {"a": [1, None, "σ"], "b": 0.1})
     assert read_json(tmp_path / "c.json") == {"a": [1, None, "σ"], "b": 0.1}
-    write_csv(tmp_path / "t.csv", [{"name": "a,b", "x": 0.5}, {"name": "σ", "x": ""}])
-    with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
-        assert list(csv.DictReader(file)) == [{"name": "a,b", "x": "0.5"}, {"name": "σ", "x": ""}]
+    write_csv(tmp_path / "t.csv", ROWS)
+    found = read_csv(tmp_path / "t.csv")
+    assert found == ROWS
+    assert [list(map(type, row.values())) for row in found] == [[str, float, int, str, str], [str, float, float]]
+    assert (tmp_path / "t.csv").read_text("utf-8").splitlines()[0] == "run,x,n,commit,on,y"
+    assert read_csv(tmp_path / "none.csv") == []
 
 
 @pytest.mark.parametrize("data", [None, b"", b"{", b"[1]", b"\xff\xfe"])
@@ -55,3 +63,93 @@ def test_json_that_cannot_be_read_is_one_line(data, tmp_path):
         (tmp_path / "c.json").write_bytes(data)
     with pytest.raises(UserError, match=r"c\.json: (cannot be read \(No such file|is damaged)"):
         read_json(tmp_path / "c.json")
+
+
+@pytest.mark.parametrize("data", [b"run,x\na\n", b"run,x\na,1,2\n", b'run,x\n"a,1\n', b"run\n\xff\n"])
+def test_a_table_that_is_cut_or_torn_is_one_line(data, tmp_path):
+    (tmp_path / "t.csv").write_bytes(data)
+    with pytest.raises(UserError, match=r"t\.csv: is damaged \([^\n]+\)$"):
+        read_csv(tmp_path / "t.csv")
+
+
+# Checkpoints
+
+KIND = "thing"
+CONTENT = {
+    "weights": {"w": torch.arange(300.0).view(30, 10), "empty": torch.empty(0), "count": torch.tensor(7)},
+    "sizes": {"input_dim": 10, "name": "LSTM σ", "rate": 0.5, "flag": True, "nothing": None, "list": [1, (2, 3)]},
+}
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    save_checkpoint(tmp_path / "checkpoint.pt", KIND, CONTENT)
+    return tmp_path / "checkpoint.pt"
+
+
+def equal(content: dict) -> bool:
+    """Whether this is CONTENT."""
+    pairs = [(content["weights"][name], tensor) for name, tensor in CONTENT["weights"].items()]
+    return content["sizes"] == CONTENT["sizes"] and all(a.dtype is b.dtype and torch.equal(a, b) for a, b in pairs)
+
+
+def refused(path: Path | str) -> str:
+    """The one line with which the file is refused."""
+    with pytest.raises(UserError) as caught:
+        load_checkpoint(path, KIND)
+    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_checkpoint_comes_back_equal_by_file_and_by_folder_and_in_plain_pytorch(saved):
+    for path in (saved, str(saved), saved.parent, str(saved.parent)):
+        assert equal(load_checkpoint(path, KIND))
+    assert equal(torch.load(saved, weights_only=True))
+
+
+def test_a_flipped_byte_anywhere_is_found_or_changes_nothing_and_a_cut_is_found(saved):
+    data, found = saved.read_bytes(), 0
+    for place in range(0, len(data), len(data) // 300):
+        other = data[place] ^ random.Random(place).randrange(1, 256)
+        saved.write_bytes(data[:place] + bytes([other]) + data[place + 1 :])
+        try:
+            assert equal(load_checkpoint(saved, KIND))  # padding, or a date
+        except UserError as error:
+            found += "damaged" in str(error)
+    assert found > 100
+    for length in (*range(0, len(data), len(data) // 60), 1, len(data) - 22, len(data) - 1):
+        saved.write_bytes(data[:length])
+        assert "is damaged" in refused(saved)
+
+
+class Hostile:
+    """Unpickled, it writes the file `sign`."""
+
+    def __init__(self, sign: Path):
+        self.code = f"open({str(sign)!r}, 'w').write('owned')"
+
+    def __reduce__(self):
+        return exec, (self.code,)
+
+
+VERSION, DAMAGED = "is not a checkpoint of this version", "is damaged or is not a checkpoint"
+FOREIGN = [({"schema": SCHEMA, "kind": "GAN"}, r"holds another kind of network (GAN); expected: thing"), ([1], VERSION)]
+FOREIGN += [({"schema": SCHEMA + 1, "kind": KIND}, VERSION), ({"weight": torch.zeros(2)}, VERSION)]
+FOREIGN += [(data, DAMAGED) for data in (b"", b"hello\n", b"PK\x05\x06" + b"\0" * 18)]
+
+
+def test_what_holds_something_else_is_refused_and_a_hostile_pickle_never_runs(tmp_path):
+    path, sign = tmp_path / "c.pt", tmp_path / "owned.txt"
+    hostile = [(Hostile(sign), DAMAGED), ({"schema": SCHEMA, "kind": KIND, "weights": Hostile(sign)}, DAMAGED)]
+    for content, why in FOREIGN + hostile:
+        path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+        assert why in refused(path)
+    assert not sign.exists()
+
+
+def test_what_is_not_there_is_refused(tmp_path):
+    assert "there is no such checkpoint" in refused(tmp_path / "none.pt")
+    assert "cannot be read" in refused("x" * 300)
+    (tmp_path / "checkpoint.pt").mkdir()
+    with pytest.raises(UserError, match=r"checkpoint\.pt: cannot be read"):
+        load_checkpoint(tmp_path, KIND)

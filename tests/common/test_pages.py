@@ -3,12 +3,13 @@
 import base64
 import json
 
-import numpy as np
-import torch
-
 from common import pages
-from common.environment import ROOT
+from common.machine import ROOT
 from common.pages import build, encode
+
+import numpy as np
+import pytest
+import torch
 
 
 def test_numbers_are_float32_row_after_row_whatever_they_were():
@@ -18,18 +19,18 @@ def test_numbers_are_float32_row_after_row_whatever_they_were():
 
 
 def test_the_page_holds_the_files_that_its_template_names_and_the_model(tmp_path, monkeypatch):
-    (tmp_path / "common").mkdir()
-    (tmp_path / "common" / "one.css").write_text("p { color: red; } /* \\1 “é” */\n", encoding="utf-8")
-    template = '<style>\n/* common/one.css */\n</style>/* common/two.txt */<script>load("MODEL")</script>'
+    (tmp_path / "any" / "page").mkdir(parents=True)
+    (tmp_path / "any" / "page" / "one.css").write_text("p { color: red; } /* \\1 “é” */\n", encoding="utf-8")
+    template = '<style>\n/* any/page/one.css */\n</style>/* any/two.txt */<script>start("MODEL")</script>'
     (tmp_path / "page.html").write_text(template, encoding="utf-8")
     monkeypatch.setattr(pages, "ROOT", tmp_path)
     page = build(tmp_path / "page.html", {"a": [1, "x"]})
     style = "p { color: red; } /* \\1 “é” */"
-    assert page == f"<style>\n{style}\n</style>/* common/two.txt */<script>load({json.dumps({'a': [1, 'x']})})</script>"
+    assert page == f"<style>\n{style}\n</style>/* any/two.txt */<script>start({json.dumps({'a': [1, 'x']})})</script>"
 
 
-def test_every_page_shares_the_style_and_the_numbers():
-    for part in ("part1", "part2"):
-        page = build(ROOT / part / "explore.html", {})
-        for name in ("page.css", "page.js"):
-            assert (ROOT / "common" / name).read_text("utf-8").strip() in page
+@pytest.mark.parametrize("template", sorted(ROOT.glob("*/page/explore.html")), ids=lambda path: path.parts[-3])
+def test_every_page_holds_the_shared_files_and_all_of_its_own(template):
+    page = build(template, {})
+    for path in (ROOT / "common" / "page.css", ROOT / "common" / "page.js", *template.parent.glob("*.js")):
+        assert path.read_text("utf-8").strip() in page, path

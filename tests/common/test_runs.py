@@ -5,24 +5,23 @@ import os
 import subprocess
 from pathlib import Path
 
-import numpy as np
+from common import machine, runs
+from common.cli import UserError
+from common.files import lock_folder, read_json, write_json
+from common.find import find_run, newest, read_metrics
+from common.runs import Run, path_as_text, read_config
+from tests.faults import disk
+from tests.tiny_runs import files_of
+
 import pytest
 import torch
-from PIL import Image
-
-from common import environment, runs
-from common.cli import UserError
-from common.files import read_json, write_json
-from common.runs import Run, find_run, newest, path_as_text, read_config, read_metrics
-from tests.faults import full
-from tests.tiny_runs import files_of
 
 SCRIPT, GAN = "part1/train.py", "part2/train_gan.py"
 
 
 def start(folder) -> Run:
     settings = {"out_dir": folder, "device": torch.device("cpu"), "rate": 0.5, "lengths": [5], "resume": None}
-    return Run.create(argparse.Namespace(**settings), SCRIPT, "part1/lstm-T5")
+    return Run.open(argparse.Namespace(**settings), SCRIPT, "part1/lstm-T5")
 
 
 def test_a_new_run_writes_down_how_it_was_started(tmp_path, monkeypatch):
@@ -32,6 +31,13 @@ def test_a_new_run_writes_down_how_it_was_started(tmp_path, monkeypatch):
     assert config["arguments"] == {"out_dir": "b", "device": "cpu", "rate": 0.5, "lengths": [5]}  # seen from the root
     assert torch.__version__.startswith(config["packages"]["torch"])
     assert config.keys() >= {"commit", "python", "platform", "device", "started"}
+    assert config["device"] == machine.PROCESSOR
+
+
+def test_a_package_that_is_missing_stops_no_run(tmp_path, monkeypatch):
+    """Part 1 needs no torchvision."""
+    monkeypatch.setattr(runs, "PACKAGES", ("torch", "no_such_package"))
+    assert list(start(tmp_path).config["packages"]) == ["torch"]
 
 
 def test_the_commit_is_the_checkout_s_dirty_if_files_differ_and_unknown_without_git(tmp_path, monkeypatch):
@@ -39,29 +45,19 @@ def test_the_commit_is_the_checkout_s_dirty_if_files_differ_and_unknown_without_
         command = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", *words]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
-    monkeypatch.setattr(environment, "ROOT", tmp_path)
-    assert environment.commit() == "unknown"
-    git("init")
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    assert runs.commit() == "unknown"
     (tmp_path / "file").write_text("1")
-    git("add", "file")
-    git("commit", "-m", "first")
+    for command in ("init", "add file", "commit -m first"):
+        git(*command.split())
     commit = git("rev-parse", "--short=12", "HEAD")
     monkeypatch.setenv("GIT_DIR", os.devnull)  # a hook's, of another repository
-    assert environment.commit() == commit
+    assert runs.commit() == commit
     (tmp_path / "file").write_text("2")
-    assert environment.commit() == f"{commit}-dirty"
+    assert runs.commit() == f"{commit}-dirty"
     (tmp_path / "inside").mkdir()
-    monkeypatch.setattr(environment, "ROOT", tmp_path / "inside")  # unpacked in a repository that is another's
-    assert environment.commit() == "unknown"
-    monkeypatch.setattr(environment, "ROOT", tmp_path)
-    monkeypatch.setenv("PATH", "")
-    assert environment.commit() == "unknown"
-
-
-def test_a_folder_named_by_a_dot_is_known_by_its_name(tmp_path, monkeypatch):
-    (tmp_path / "mine").mkdir()
-    monkeypatch.chdir(tmp_path / "mine")
-    assert start(Path()).config["name"] == "mine"
+    monkeypatch.setattr(runs, "ROOT", tmp_path / "inside")  # unpacked in a repository that is another's
+    assert runs.commit() == "unknown"
 
 
 @pytest.mark.parametrize(("name", "why"), [("config.json", "already holds a run"), ("thesis.txt", "is not empty")])
@@ -75,45 +71,21 @@ def test_a_folder_that_holds_something_or_cannot_be_is_refused_and_left_alone(na
     assert files_of(tmp_path) == {tmp_path / name: b"mine"}
 
 
-@pytest.mark.parametrize("existed", [False, True])
-def test_a_disk_that_is_full_from_the_start_leaves_no_new_folder(existed, tmp_path, monkeypatch):
-    if existed:
-        (tmp_path / "run").mkdir()
-    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"cannot be written to \(No space left on"):
-        patch.setattr(os, "fsync", full)
-        start(tmp_path / "run")
-    assert (tmp_path / "run").exists() == existed
-    start(tmp_path / "run")
-
-
-def test_runs_started_in_the_same_second_get_folders_of_their_own(outputs):
-    folders = {start(None).folder for _ in range(4)}
+def test_without_a_name_a_run_gets_one_of_its_own_and_says_which_folder_is_in_the_way(outputs):
+    folders = {start(None).folder for _ in range(4)}  # in the same second
     assert len(folders) == 4
     assert all(folder.parent == outputs / "part1" and folder.name.startswith("lstm-T5-2") for folder in folders)
+    runs.OUTPUTS = outputs / "a file"  # put back by the fixture
+    runs.OUTPUTS.touch()
+    with pytest.raises(UserError, match=r"a file/part1/lstm-T5.* cannot be written to .*name another .* --out_dir$"):
+        start(None)
 
 
-def test_rows_are_appended_in_order_even_those_that_found_the_disk_full(tmp_path, monkeypatch, capsys):
-    run, rows = start(tmp_path), [{"epoch": k, "loss": 1 / (k + 1), "where": "α"} for k in range(5)]
-    for k, row in enumerate(rows):
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "fsync", full if k in (1, 2) else os.fsync)
-            run.log(row, k)
-    assert read_metrics(tmp_path) == rows
-    assert run.metrics_length == (tmp_path / "metrics.jsonl").stat().st_size
-    assert capsys.readouterr().err.count("metrics.jsonl: cannot be written to (No space left on device)") == 2
-
-
-def test_a_picture_is_named_for_its_step(tmp_path):
-    start(tmp_path).log_picture("grid", np.full((2, 3), 7, np.uint8), 40)
-    assert np.asarray(Image.open(tmp_path / "grids" / "0000040.png")).tolist() == [[7] * 6] * 4
-
-
-@pytest.mark.parametrize("data", [None, b"{torn", b"\xff\xfe"])
-def test_metrics_that_cannot_be_read_are_a_user_error(data, tmp_path):
-    if data is not None:
-        (tmp_path / "metrics.jsonl").write_bytes(data)
-    with pytest.raises(UserError, match=r"metrics\.jsonl: (cannot be read|is damaged)"):
-        read_metrics(tmp_path)
+def test_a_row_of_metrics_is_on_the_disk_when_it_is_logged(tmp_path):
+    run = start(tmp_path)
+    with disk() as requests:
+        run.log({"loss": 0.5}, 1)
+    assert requests == ["open", "fsync"] and read_metrics(tmp_path) == [{"loss": 0.5}]
 
 
 def test_a_run_is_held_and_without_a_result_until_it_is_finished(outputs):
@@ -121,15 +93,17 @@ def test_a_run_is_held_and_without_a_result_until_it_is_finished(outputs):
         return newest(SCRIPT, finished=False), newest(SCRIPT, finished=True)
 
     run = start(None)
-    assert newest_ones() == (None, None)  # nothing to go on from yet
+    assert newest_ones() == (None, None)
     run.checkpoint.touch()
-    assert newest_ones() == (run.folder, None)
+    assert newest_ones() == (None, None)  # this process is writing to it
     with pytest.raises(UserError, match="another process is writing to this run"):
-        Run(run.folder).lock()
+        lock_folder(run.folder)
+    run.close()
+    assert newest_ones() == (run.folder, None)
     run.finish({"accuracy": 1.0})
     assert newest_ones() == (None, run.folder)
     assert read_json(run.folder / "result.json") == {"accuracy": 1.0, "run": run.config["id"]}
-    Run(run.folder).lock()
+    lock_folder(run.folder)
 
 
 def leave(folder: Path, script: str, day: int, finished: bool) -> Path:
@@ -186,7 +160,7 @@ def test_a_config_is_that_of_a_run_or_beside_a_checkpoint_and_none_where_it_need
 
 
 def test_a_path_in_the_project_is_recorded_from_its_root_another_one_as_it_is(tmp_path, monkeypatch):
-    monkeypatch.chdir(environment.ROOT / "outputs")
-    for path in (Path("a run"), environment.ROOT / "outputs" / "a run"):
+    monkeypatch.chdir(machine.ROOT / "outputs")
+    for path in (Path("a run"), machine.ROOT / "outputs" / "a run"):
         assert path_as_text(path) == "outputs/a run"
     assert path_as_text(tmp_path) == str(tmp_path)

@@ -1,10 +1,10 @@
 """One seed, many streams of random numbers that know nothing of each other."""
 
+from common import seeds
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
-from common import seeds
 
 numbers, purposes = st.integers(0, 2**63 - 1), st.lists(st.text(max_size=5) | st.integers(0, 99), max_size=3)
 

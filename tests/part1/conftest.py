@@ -1,10 +1,10 @@
 """What the tests of Part 1 share: networks with random weights, what an optimiser sees, small trained runs."""
 
+from part1.networks import through_time
+
 import pytest
 import torch
 from torch import nn
-
-from part1 import through_time
 
 
 @pytest.fixture(scope="session")
@@ -53,25 +53,25 @@ def optimizer_steps(monkeypatch):
 
 @pytest.fixture
 def inputs(monkeypatch):
-    """inputs(module): what the networks that a training script builds read from here on, a row for each batch: x,
-    whether it is trained on, and the dtype of autocast."""
+    """inputs(module): what the networks of a training script read from here on, a row for each batch: x, and whether
+    it is trained on."""
 
     def watch(module) -> list[dict]:
-        rows, build = [], module.build
+        rows = []
 
-        def watched(*args) -> nn.Module:
-            network = build(*args)
+        def watched(kind: type, **sizes) -> nn.Module:
+            network = kind(**sizes)
             read = network.read
 
             def noted(x: torch.Tensor, state=None) -> tuple[torch.Tensor, ...]:
-                dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
-                rows.append({"x": x.tolist(), "trains": torch.is_grad_enabled(), "dtype": dtype})
+                rows.append({"x": x.tolist(), "trains": torch.is_grad_enabled()})
                 return read(x, state)
 
             network.read = noted
             return network
 
-        monkeypatch.setattr(module, "build", watched)
+        kinds = {name: lambda kind=kind, **sizes: watched(kind, **sizes) for name, kind in module.NETWORKS.items()}
+        monkeypatch.setattr(module, "NETWORKS", kinds)
         return rows
 
     return watch
@@ -79,7 +79,8 @@ def inputs(monkeypatch):
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory):
-    """A folder of runs: by epochs (LSTM, one-hot, rnn, torch_lstm), by curriculum, and one stopped before an epoch."""
+    """A folder of runs: by epochs (LSTM, one-hot, rnn, torch_lstm), by curriculum (also with the marker task), and one
+    stopped before its first epoch."""
     from tests.tiny_runs import CURRICULUM, PART1, lighten, stop
 
     place = tmp_path_factory.mktemp("runs")
@@ -89,6 +90,7 @@ def folders(tmp_path_factory):
         PART1.start(place / "epochs", *wide, "--lengths", "4", "5", "10")
         PART1.start(place / "one_hot", *wide, "--encoding", "one_hot")
         CURRICULUM.start(place / "curriculum", *wide, "--lengths", "10", "20")
+        CURRICULUM.start(place / "marker", "--task", "marker", "--lengths", "12")
         for model in ("rnn", "torch_lstm"):
             PART1.start(place / model, "--model", model)
         assert stop(PART1.start, 1, place / "stopped") == 143

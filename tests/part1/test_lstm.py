@@ -1,13 +1,12 @@
-"""The LSTM by hand, plain and fast, against nn.LSTM, against arithmetic, and against broken LSTMs."""
+"""The LSTM by hand, plain and fast, against nn.LSTM and against arithmetic; its initial weights."""
 
 import math
+
+from part1.lstm import LSTM
 
 import pytest
 import torch
 from torch import nn
-
-from part1 import lstm
-from part1.lstm import LSTM
 
 TOLERANCE = 1e-11  # float64; values here are of order 1 to 100
 SHAPES = [(1, 1, 1, 1), (4, 1, 3, 2), (2, 3, 4, 1), (3, 10, 10, 8), (5, 40, 1, 16)]  # batch, time, input, hidden
@@ -45,53 +44,6 @@ def test_one_unit_two_steps_by_hand(plain):
         h = math.tanh(c) * o
     logits = network(torch.tensor([[[1.5], [-2.0]]], dtype=torch.float64))
     assert logits[0].tolist() == pytest.approx([2 * h + 0.5, -h + 0.25], abs=1e-12)
-
-
-# Broken LSTMs: that the comparison with nn.LSTM sees them
-
-
-def of_gates(change):
-    """part1/lstm.py with its four gates i, f, g, o changed."""
-    gates = lstm.gates
-    return "gates", lambda *inputs: change(*gates(*inputs))
-
-
-def of_step(change):
-    """part1/lstm.py with its step x(t), h(t−1), c(t−1) → h(t), c(t) changed."""
-    step = lstm.step
-    return "step", lambda x_t, h, c, *weights: change(lambda *state: step(*state, *weights), x_t, h, c)
-
-
-MUTANTS = {
-    "i and f swapped": of_gates(lambda i, f, g, o: (f, i, g, o)),
-    "g and o swapped": of_gates(lambda i, f, g, o: (i, f, o, g)),
-    "i and o swapped": of_gates(lambda i, f, g, o: (o, f, g, i)),
-    "no forget gate": of_gates(lambda i, f, g, o: (i, torch.ones_like(f), g, o)),
-    "i and f coupled": of_gates(lambda i, f, g, o: (1 - f, f, g, o)),
-    "candidate without tanh": of_gates(lambda i, f, g, o: (i, f, torch.atanh(g), o)),
-    "candidate with the other sign": of_gates(lambda i, f, g, o: (i, f, -g, o)),
-    "h and c swapped": of_step(lambda step, x_t, h, c: step(x_t, h, c)[::-1]),
-    "c without the past": of_step(lambda step, x_t, h, c: step(x_t, h, 0 * c)),
-    "h(t−1) ignored": of_step(lambda step, x_t, h, c: step(x_t, 0 * h, c)),
-    "x(t) ignored": of_step(lambda step, x_t, h, c: step(0 * x_t, h, c)),
-    "gradient cut at h": of_step(lambda step, x_t, h, c: step(x_t, h.detach(), c)),
-    "gradient cut at c": of_step(lambda step, x_t, h, c: step(x_t, h, c.detach())),
-}
-
-
-@pytest.mark.parametrize("name", MUTANTS)
-def test_a_broken_step_is_told_from_nn_lstm(name, case, differences_to, monkeypatch):
-    network, x = case(LSTM, 3, 6, 2, 4, plain=True)
-    monkeypatch.setattr(lstm, *MUTANTS[name])
-    differences = differences_to(nn.LSTM, network, x)
-    assert max(differences.values()) > 1e-3
-    assert differences["logits"] < TOLERANCE if "gradient" in name else differences["logits"] > 1e-3
-
-
-def test_an_empty_batch_has_no_gradient_to_give():
-    network = LSTM(1, 8, 10)
-    network(torch.zeros(0, 5, 1)).sum().backward()
-    assert all((parameter.grad == 0).all() for parameter in network.parameters())
 
 
 def test_under_autocast_the_plain_form_serves(case):

@@ -1,11 +1,11 @@
 """Marked digits: where they stand, what is asked of them, which sequences are held out."""
 
+from part1.tasks.marker import draw_marked, encode
+from part1.tasks.tasks import TASKS
+
 import numpy as np
 import pytest
 import torch
-
-from part1.marker import draw_for, draw_marked
-from part1.palindromes import draw_palindromes
 
 lengths = pytest.mark.parametrize("input_length", [4, 5, 10, 37, 100])
 
@@ -38,9 +38,12 @@ def test_the_checksum_over_all_digits_says_which_side_a_sequence_is_on(input_len
 
 
 def test_monotonous_ones_have_one_to_three_digits_beside_the_marked_one_and_the_third():
-    sequences, _ = draw(400, 80, False, monotonous=300)
-    kinds = [len({d for k, d in enumerate(row) if d < 10 and k != 2}) for row in sequences.tolist()]
+    sequences, targets = draw(400, 80, False, monotonous=300)
+    others = [{d for k, d in enumerate(row) if d < 10 and k != 2} for row in sequences.tolist()]
+    kinds = [len(digits) for digits in others]
     assert set(kinds[:300]) == {1, 2, 3} and min(kinds[300:]) > 3
+    alone = [target not in digits for target, digits in zip(targets.tolist(), others, strict=True)]
+    assert sum(alone[:300]) > 200  # the marked one is any digit: eight or nine in ten are not among the others
 
 
 def test_too_short_a_sequence_is_a_value_error():
@@ -48,11 +51,18 @@ def test_too_short_a_sequence_is_a_value_error():
         draw(1, 3, held_out=True)
 
 
-def test_scalar_palindromes_begin_near_one_hot_ones_do_not_and_the_encoding_tells_the_task():
-    def drawn(draw, **more) -> list:
-        return draw(20, 30, np.random.default_rng(0), False, 20, **more).tolist()
+def test_a_marked_digit_is_encoded_as_the_digit_and_one_more_number():
+    marked = torch.tensor([[3, 15]], dtype=torch.uint8)  # a three, and a five that is marked
+    assert encode(marked, "raw").tolist() == [[[3.0, 0.0], [5.0, 1.0]]]
+    assert torch.equal(encode(marked, "one_hot")[0, :, :10], torch.eye(10)[[3, 5]])
 
-    plain, near = drawn(draw_palindromes), drawn(draw_palindromes, near=True)
-    assert plain != near
-    assert drawn(draw_for("one_hot")) == plain and drawn(draw_for("scaled")) == drawn(draw_for("raw")) == near
-    assert drawn(draw_for("one_hot_marked")) == drawn(draw_for("scaled_marked")) == drawn(draw_marked)
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_s_sizes_are_those_of_what_it_draws_and_its_two_sides_differ(name):
+    task = TASKS[name]
+    sides = [task.draw(2000, 30, np.random.default_rng(0), held_out, 20) for held_out in (False, True)]
+    assert task.name == name and not set(map(tuple, sides[0].tolist())) & set(map(tuple, sides[1].tolist()))
+    for digits in sides:
+        assert digits.shape == (2000, 31) and digits.dtype == torch.uint8 and digits[:, -1].max() < task.classes
+        for encoding, input_dim in task.input_dim.items():
+            assert task.encode(digits[:, :-1], encoding).shape == (2000, 30, input_dim)

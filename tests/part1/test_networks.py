@@ -2,34 +2,29 @@
 
 import math
 
+from common.cli import UserError
+from common.files import load_checkpoint, save_checkpoint
+from common.find import PRETRAINED
+from part1.lstm import INITS, LSTM, initialise
+from part1.networks.by_name import NETWORKS, by_hand, copy_from_torch
+from part1.networks.trained import KIND, export_network, find_network, load, load_lstm, load_network
+from part1.tasks.held_out import draw_palindromes
+from tests.tiny_runs import CURRICULUM, PART1
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from common import checkpoint
-from common.cli import UserError
-from common.runs import PRETRAINED
-from part1.lstm import LSTM
-from part1.networks import (
-    INITS,
-    KIND,
-    NETWORKS,
-    build,
-    by_hand,
-    copy_from_torch,
-    export_network,
-    initialise,
-    load_network,
-)
-from part1.palindromes import draw_palindromes, encode
-
 every_network = pytest.mark.parametrize("model", NETWORKS)
 SIZES = {"input_dim": 10, "hidden_dim": 64, "output_dim": 10}
 
 
-def built(model: str, init: str = "memory", length: int = 10, seed: int = 0, **options) -> nn.Module:
-    return build(model, SIZES, init, length, seed, **options)
+def built(model: str, init: str = "memory", length: int = 10, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    network = NETWORKS[model](**SIZES)
+    initialise(network, init, length)
+    return network
 
 
 def equal(a: nn.Module, b: nn.Module) -> bool:
@@ -41,9 +36,8 @@ def equal(a: nn.Module, b: nn.Module) -> bool:
 @pytest.mark.parametrize("init", INITS)
 def test_the_seed_alone_decides_the_initial_weights_and_they_are_finite(model, init):
     first = built(model, init)
-    torch.rand(1)
     assert equal(first, built(model, init)) and not equal(first, built(model, init, seed=1))
-    assert type(first) is NETWORKS[model] and first(torch.randn(3, 5, 10)).shape == (3, 10)
+    assert first(torch.randn(3, 5, 10)).shape == (3, 10)
     for length in (1, 3, 100):
         assert all(parameter.isfinite().all() for parameter in built(model, init, length).parameters())
 
@@ -61,50 +55,64 @@ def test_uniform_fills_its_bounds_and_normal_has_deviation_one_and_no_biases(mod
             assert (normal == 0).all()
 
 
-def test_plain_is_handed_on_and_an_unknown_initialisation_is_a_value_error():
-    assert built("lstm", plain=True).plain and not built("lstm").plain
+def test_an_unknown_initialisation_is_a_value_error():
     with pytest.raises(ValueError, match="memory, uniform, normal"):
         initialise(LSTM(1, 2, 3), "chrono", 10)
 
 
-def test_a_trained_yardstick_becomes_the_lstm_by_hand_that_answers_the_same_and_others_stay_what_they_are():
-    yardstick, x = built("torch_lstm", "normal").double(), torch.randn(4, 12, 10, dtype=torch.float64)
-    yardstick.encoding = "one_hot"
-    ours = by_hand(yardstick)
-    assert isinstance(ours, LSTM) and ours.encoding == "one_hot" and not ours.training
-    assert torch.allclose(yardstick(x), ours.double()(x), rtol=0, atol=1e-5)  # its weights were copied as float32
-    for other in (built("lstm"), built("rnn")):
-        assert by_hand(other) is other
-
-
-def test_the_yardstick_answers_as_the_lstm_and_both_are_initialised_for_the_length():
+def test_the_yardstick_answers_as_the_lstm_by_hand_and_both_are_initialised_for_the_length():
     yardstick, ours = built("torch_lstm", length=12), built("lstm")
     copy_from_torch(ours, yardstick.lstm)
     ours.fc.load_state_dict(yardstick.fc.state_dict())
-    x = torch.randn(4, 12, 10, dtype=torch.float64)
+    same, x = by_hand(yardstick), torch.randn(4, 12, 10, dtype=torch.float64)
+    assert isinstance(same, LSTM) and equal(same, ours) and not same.training
     assert torch.allclose(yardstick.double()(x), ours.double()(x), rtol=0, atol=1e-12)
     for network in (ours, built("lstm", length=12)):
         b_i, b_f, _, b_o = network.bias.detach().chunk(4)
         assert torch.equal(b_i, -b_f) and (b_o == 0).all() and math.log(9) < b_f.max() <= math.log(11) + 1e-6
+    for other in (built("lstm"), built("rnn")):
+        assert by_hand(other) is other
 
 
 @every_network
-def test_a_saved_network_comes_back_in_eval_mode_and_another_kind_is_refused(model, tmp_path):
+def test_a_saved_network_comes_back_in_eval_mode_and_a_shared_one_is_the_network_alone(model, tmp_path):
     network = built(model)
     content = {"model": model, "sizes": SIZES, "encoding": "raw", "progress": {"best": network.state_dict()}}
-    checkpoint.save(tmp_path / "checkpoint.pt", KIND, content)
-    for path in (tmp_path, str(tmp_path / "checkpoint.pt")):
-        loaded = load_network(path)
-        assert type(loaded) is type(network) and equal(loaded, network)
-        assert not loaded.training and loaded.encoding == "raw"
+    save_checkpoint(tmp_path / "checkpoint.pt", KIND, content | {"optimizer": {}, "clock": {}, "task": "palindrome"})
+    save_checkpoint(tmp_path / "old.pt", KIND, content)  # from before there were tasks
     export_network(tmp_path, tmp_path / "shared.pt")
-    assert equal(load_network(tmp_path / "shared.pt"), network)
-    checkpoint.save(tmp_path / "gan.pt", "GAN", content)
-    with pytest.raises(UserError, match=r"gan\.pt: holds a GAN, not a palindrome network"):
-        load_network(tmp_path / "gan.pt")
+    for path in (tmp_path, str(tmp_path / "checkpoint.pt"), tmp_path / "old.pt", tmp_path / "shared.pt"):
+        trained = load(path)
+        assert type(trained.network) is type(network) and equal(trained.network, network)
+        assert not trained.network.training and (trained.encoding, trained.task.name) == ("raw", "palindrome")
+        assert equal(load_network(path), network) and trained.encode(torch.tensor([7])).tolist() == [[7.0]]
+    assert load_checkpoint(tmp_path / "shared.pt", KIND).keys() == {"schema", "kind", "task", *content}
+    save_checkpoint(tmp_path / "gan.pt", "GAN", content)
+    with pytest.raises(UserError, match=r"gan\.pt: holds another kind of network \(GAN\); expected: palindrome"):
+        load(tmp_path / "gan.pt")
+
+
+REFUSED = {"rnn": "is no LSTM; name a run of --model lstm", "marker": "its task is marker; this script shows palindr"}
+REFUSED |= {"stopped": "has no trained network yet; continue it with --resume"}
+
+
+@pytest.mark.parametrize(("name", "said"), REFUSED.items())
+def test_what_has_no_gates_of_a_palindrome_to_show_is_refused(name, said, folders):
+    with pytest.raises(UserError, match=rf"{name}: .*{said}"):
+        load_lstm(folders / name)
+    assert isinstance(load_lstm(folders / "torch_lstm").network, LSTM)
+
+
+@pytest.mark.usefixtures("light")
+def test_without_a_name_it_is_the_newest_finished_run_of_either_script_else_the_pretrained_one(outputs):
+    assert find_network(None) == PRETRAINED / "lstm"
+    for script, name in ((PART1, "a"), (CURRICULUM, "b"), (PART1, "c")):
+        folder = script.start(outputs / "part1" / name)
+        assert find_network(None) == folder
+    assert find_network(outputs / "part1" / "a").name == "a"
 
 
 def test_the_network_that_comes_with_the_project_remembers_a_thousand_digits():
-    lstm = load_network(PRETRAINED / "lstm")
+    lstm, _, _ = trained = load(PRETRAINED / "lstm")
     digits = draw_palindromes(100, 1000, np.random.default_rng(0), held_out=True)
-    assert (lstm(encode(digits[:, :-1], lstm.encoding)).argmax(1) == digits[:, -1]).all()
+    assert (lstm(trained.encode(digits[:, :-1])).argmax(1) == digits[:, -1]).all()

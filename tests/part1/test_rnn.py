@@ -2,11 +2,11 @@
 
 import math
 
+from part1.networks.rnn import VanillaRNN
+
 import pytest
 import torch
 from torch import nn
-
-from part1.rnn import VanillaRNN
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (1, 7, 1, 5), (4, 1, 3, 2), (3, 10, 10, 8), (5, 40, 1, 16)])

@@ -1,14 +1,13 @@
-"""The LSTM's fast form: every operation of it is held by nn.LSTM, its memory is its own."""
+"""The LSTM's fast form: its memory is its own, whichever library does its products. (Its values: test_lstm.py.)"""
+
+from contextlib import nullcontext
+
+from common import products
+from part1.lstm import LSTM
 
 import pytest
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
-
-from part1.lstm import LSTM
-from part1.networks import to_torch
-from part1.through_time import ThroughTime
 
 
 def gradients(logits: torch.Tensor, network: LSTM, x: torch.Tensor, **options) -> list[torch.Tensor]:
@@ -25,87 +24,24 @@ def equal(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
     return all(torch.equal(*pair) for pair in zip(a, b, strict=True))
 
 
-class Mistake(TorchDispatchMode):
-    """Counts the arithmetic operations, and spoils the result of one."""
-
-    def __init__(self):
-        super().__init__()
-        self.spoil, self.which, self.count = None, None, 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        if torch.Tag.pointwise in function.tags or "mm" in function.name():
-            if self.count == self.which:
-                self.spoil(result)
-            self.count += 1
-        return result
-
-
-def difference_to_nn_lstm(network: LSTM, x: torch.Tensor) -> float:
-    """The greatest difference of h(T), c(T) and of every gradient, h(0) and c(0) given."""
-    core, generator = to_torch(network), torch.Generator().manual_seed(1)
-    state = [torch.randn(len(x), network.hidden_dim, dtype=x.dtype, generator=generator) for _ in range(2)]
-    given = [tensor.requires_grad_() for tensor in (x, *state)]
-    ours = network.read(x, tuple(state))
-    theirs = [part[0] for part in core(x, tuple(part.unsqueeze(0) for part in state))[1]]
-    weights = [network.weight_ih, network.weight_hh, network.bias]
-    of_ours = torch.autograd.grad(sum(part.sin().sum() for part in ours), given + weights)
-    weights = [core.weight_ih_l0, core.weight_hh_l0, core.bias_ih_l0]
-    of_theirs = torch.autograd.grad(sum(part.sin().sum() for part in theirs), given + weights)
-    return max((a - b).abs().max().item() for a, b in zip((*ours, *of_ours), (*theirs, *of_theirs), strict=True))
-
-
-MISTAKES = {"sign": torch.neg_, "factor": lambda result: result.mul_(2), "missing term": torch.zero_}
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_in_any_single_operation_is_told_from_nn_lstm(mistake, case, monkeypatch):
-    """Forward and backward."""
-    time, mode = 3, Mistake()
-
-    def watched(function):
-        def call(*args):
-            with mode:
-                return function(*args)
-
-        return staticmethod(call)
-
-    for name in ("forward", "backward"):
-        monkeypatch.setattr(ThroughTime, name, watched(getattr(ThroughTime, name)))
-    network, x = case(LSTM, 3, time, 2, 4)
-    assert difference_to_nn_lstm(network, x) < 1e-11
-    operations = mode.count
-    assert operations > 16 * time
-    mode.spoil = MISTAKES[mistake]
-    for mode.which in range(operations):
-        mode.count = 0
-        assert difference_to_nn_lstm(network, x) > 1e-4, mode.which
-
-
-def test_the_gradient_of_x_is_computed_only_if_it_is_asked_for(case):
-    network, x = case(LSTM, 3, 10, 2, 5)
-    operations = []
-    for wanted in (False, True):
-        with FlopCounterMode(display=False) as counter:
-            network(x.requires_grad_(wanted)).sum().backward()
-        operations.append(counter.get_total_flops())
-        assert (x.grad is not None) == wanted
-    assert operations[1] - operations[0] == 10 * 2 * (3 * 4 * 5 * 2)
-
-
-def test_passes_alive_at_once_share_no_memory_and_go_back_more_than_once(case):
+@pytest.mark.parametrize("between", [nullcontext, torch.no_grad, torch.inference_mode])
+def test_passes_alive_at_once_share_no_memory_and_go_back_more_than_once(between, case, spare):
     network, x = case(LSTM, 3, 10, 2, 5)
     inputs = [x, -x]
-    one_by_one = [results(network, x)[1:] for x in inputs]
+    one_by_one = [results(network, x) for x in inputs]
     logits = [network(x) for x in inputs]
     for index in (0, 1, 1, 0):
-        assert equal(gradients(logits[index], network, inputs[index], retain_graph=True), one_by_one[index])
-        network(x)
+        found = gradients(logits[index], network, inputs[index], retain_graph=True)
+        assert equal([logits[index], *found], one_by_one[index])
+        for length in (3, 10, 30):  # evaluation within a training step
+            spare.clear()
+            with between():
+                network(torch.ones(3, length, 2, dtype=x.dtype))
     # whoever keeps what was saved in another tensor keeps its memory
     with torch.autograd.graph.saved_tensors_hooks(torch.Tensor.detach, lambda tensor: tensor):
         logits = network(x)
     network(-x)
-    assert equal(gradients(logits, network, x), one_by_one[0])
+    assert equal([logits, *gradients(logits, network, x)], one_by_one[0])
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -155,28 +91,46 @@ def test_nothing_that_an_earlier_sequence_left_in_the_buffer_is_read(case, spare
         assert equal(results(network, part), expected)
 
 
-@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_evaluation_before_and_within_a_training_step_leaves_its_gradients(mode, case, spare):
-    network, x = case(LSTM, 3, 10, 2, 5)
-    logits, *expected = results(network, x)
-    for length in (3, 10, 30):
-        spare.clear()
-        with mode():
-            assert torch.equal(network(x), logits)
-            network(torch.ones(3, length, 2, dtype=x.dtype))
-        again = network(x)
-        with mode():
-            network(torch.ones(3, length, 2, dtype=x.dtype))
-        assert equal(gradients(again, network, x), expected)
+either_library = pytest.mark.parametrize("onednn", [True, False], ids=["oneDNN", "PyTorch"])
 
 
+@pytest.fixture
+def use(monkeypatch):
+    """use(onednn): the products of this test are oneDNN's, or PyTorch's own, whatever is faster on this machine."""
+
+    def choose(onednn: bool) -> None:
+        if onednn and not torch.backends.mkldnn.is_available():
+            pytest.skip("PyTorch without oneDNN")
+        monkeypatch.setattr(products, "ONEDNN", onednn)
+
+    return choose
+
+
+@either_library
 @pytest.mark.parametrize("given", [True, False])
-def test_in_float32_too_whoever_does_the_products(given, case, monkeypatch):
+def test_in_float32_too_whoever_does_the_products(given, onednn, case, use):
     network, x = case(LSTM, 5, 12, 2, 16)
     state = tuple(torch.randn(5, 16, dtype=torch.float64) for _ in range(2)) if given else None
     exact = torch.autograd.grad(network.read(x, state)[0].sin().sum(), list(network.parameters())[:3])
     network, x, state = network.float(), x.float(), state and tuple(part.float() for part in state)
-    for enabled in (True, False):
-        monkeypatch.setattr(torch.backends.mkldnn, "enabled", enabled)
-        found = torch.autograd.grad(network.read(x, state)[0].sin().sum(), list(network.parameters())[:3])
-        assert all((a - b).abs().max() < 1e-4 * b.abs().max() for a, b in zip(found, exact, strict=True))
+    use(onednn)
+    found = torch.autograd.grad(network.read(x, state)[0].sin().sum(), list(network.parameters())[:3])
+    assert all((a - b).abs().max() < 1e-4 * b.abs().max() for a, b in zip(found, exact, strict=True))
+
+
+@either_library
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (3, 5, 2), (64, 130, 257), (3, 0, 4)], ids=str)
+def test_products_of_matrices_however_they_lie(sizes, onednn, use):
+    use(onednn)
+    n, inner, m = sizes
+    torch.manual_seed(0)
+    for A in (torch.randn(n, inner), torch.randn(inner, n).T, torch.randn(n + 3, inner)[2:-1]):
+        multiply, add_product = products.products_for(A)
+        for B in (torch.randn(inner, m), torch.randn(m, inner).T, torch.randn(inner, m + 3)[:, 2:-1]):
+            exact, total = A.double() @ B.double(), torch.randn(n, m + 2)
+            before = total.clone()
+            add_product(total[:, 1:-1], A, B)
+            assert torch.allclose(total[:, 1:-1].double(), before[:, 1:-1] + exact, rtol=1e-5, atol=1e-4)
+            assert torch.equal(total[:, :: m + 1], before[:, :: m + 1])  # beside it nothing has changed
+            found = multiply(A, B, out=torch.empty(n, m))
+            assert found.dtype == torch.float32 and torch.allclose(found.double(), exact, rtol=1e-5, atol=1e-4)

@@ -1,12 +1,12 @@
 """What an LSTM does step by step: what is traced is what it computes, and how far a unit is explained."""
 
+from part1.lstm import LSTM
+from part1.networks.by_name import NETWORKS
+from part1.networks.traces import explained, sensitivity, trace
+from part1.palindromes import ENCODINGS, encode
+
 import pytest
 import torch
-
-from part1.lstm import LSTM
-from part1.networks import NETWORKS
-from part1.palindromes import ENCODINGS, encode
-from part1.traces import explained, sensitivity, trace
 
 
 def network(encoding: str = "scaled", kind: type = LSTM) -> torch.nn.Module:
@@ -15,7 +15,6 @@ def network(encoding: str = "scaled", kind: type = LSTM) -> torch.nn.Module:
     network = kind(ENCODINGS[encoding], 6, 10)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter)
-    network.encoding = encoding
     return network
 
 
@@ -25,8 +24,8 @@ def some(n: int, length: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_the_trace_follows_the_equations_and_is_the_network_s_own_answer_at_each_step(encoding):
-    lstm, digits = network(encoding), some(5, 9)
-    traced, x = trace(lstm, digits), encode(digits, encoding)
+    lstm, x = network(encoding), encode(some(5, 9), encoding)
+    traced = trace(lstm, x)
     h = c = torch.zeros(5, 6)
     for t in range(9):
         a_i, a_f, a_g, a_o = (x[:, t] @ lstm.weight_ih.T + h @ lstm.weight_hh.T + lstm.bias).chunk(4, dim=1)
@@ -36,19 +35,19 @@ def test_the_trace_follows_the_equations_and_is_the_network_s_own_answer_at_each
         for name, value in {"i": i, "f": f, "o": o, "c": c, "h": h}.items():
             assert torch.allclose(traced[name][t], value, rtol=0, atol=1e-5), f"{name}({t + 1})"
         assert torch.allclose(lstm.fc(traced["h"][t]), lstm(x[:, : t + 1]), rtol=0, atol=1e-5)
-    part = trace(lstm, digits, [1, 4, 9])
+    part = trace(lstm, x, [1, 4, 9])
     assert all(torch.equal(part[name], traced[name][[0, 3, 8]]) for name in "ifoch")
 
 
 @pytest.mark.parametrize("kind", NETWORKS.values(), ids=NETWORKS)
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_the_answer_hangs_on_each_digit_as_much_as_it_changes_with_it(encoding, kind):
+def test_the_answer_depends_on_each_digit_as_much_as_it_changes_with_it(encoding, kind):
     """The derivative by its definition, in float64."""
-    net, digits, small = network(encoding, kind), some(1, 5), 1e-6
-    found = sensitivity(net, digits)
+    net, x, small = network(encoding, kind), encode(some(1, 5), encoding), 1e-6
+    found = sensitivity(net, x)
     assert all(parameter.dtype == torch.float32 for parameter in net.parameters())  # the network is left as it was
     assert all(parameter.grad is None for parameter in net.parameters())
-    net, x = net.double(), encode(digits, encoding).double()
+    net, x = net.double(), x.double()
     answer = net(x).argmax()
     for t in range(5):
         slopes = []

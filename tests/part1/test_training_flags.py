@@ -2,13 +2,29 @@
 
 from unittest import mock
 
-import pytest
-
-from common.runs import read_metrics
-from part1.networks import build
+from common.files import read_csv
+from common.find import read_metrics
+from common.studies import PlannedRun
+from part1.lstm import initialise
+from part1.networks.by_name import NETWORKS
+from tests.conftest import ROOT
 from tests.tiny_runs import CURRICULUM, PART1, differences
 
+import pytest
+import torch
+
 both = pytest.mark.parametrize("script", [PART1, CURRICULUM], ids=["train", "curriculum"])
+
+
+PUBLISHED = [("train", "sweep", "lstm-T5-seed0"), ("train_curriculum", "curriculum", "seed0")]
+
+
+@pytest.mark.parametrize(("script", "study", "run"), PUBLISHED)
+def test_the_defaults_are_the_recorded_settings_of_the_published_runs(script, study, run):
+    (row,) = [row for row in read_csv(ROOT / "outputs" / "report" / "part1" / study / "runs.csv") if row["run"] == run]
+    settings = PlannedRun("", f"part1/{script}.py", []).settings()
+    for name in settings.keys() - {"threads", "lengths"}:
+        assert str(settings[name]) == str(row[name]), name
 
 
 STARTS = ["lstm memory one_hot 10 30 0", "lstm uniform scaled 1 6 0", "torch_lstm memory raw 1 6 3"]
@@ -23,10 +39,12 @@ def test_it_starts_from_the_network_asked_for_and_keeps_what_rebuilds_it(script,
     flags = f"--model {model} --init {init} --encoding {encoding} --input_length {input_length} --seed {seed}"
     saved = script.saved(run(script, *flags.split(), "--num_hidden", "7"))
     sizes = {"input_dim": input_dim, "hidden_dim": 7, "output_dim": 10}
-    length = input_length if script is PART1 else min(10, input_length)  # a curriculum starts short
-    expected = [parameter.detach() for parameter in build(model, sizes, init, length, seed).parameters()]
-    assert differences(optimizer_steps[0]["weights"], expected) == []
-    assert (saved["model"], saved["sizes"], saved["encoding"]) == (model, sizes, encoding)
+    torch.manual_seed(seed)
+    expected = NETWORKS[model](**sizes)
+    initialise(expected, init, input_length if script is PART1 else min(10, input_length))  # a curriculum starts short
+    assert differences(optimizer_steps[0]["weights"], [weight.detach() for weight in expected.parameters()]) == []
+    kept = {"model": model, "sizes": sizes, "encoding": encoding, "task": "palindrome"}
+    assert saved.items() >= kept.items()
 
 
 @both

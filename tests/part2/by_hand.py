@@ -23,6 +23,7 @@ def train_plainly(generator, discriminator, recipe, batches) -> tuple[list[list[
         return (gradient**2).sum() / len(images)
 
     bce, sigmoid, average, logged = nn.BCELoss(), torch.sigmoid, copy.deepcopy(generator), []
+    paired = recipe.loss == "relativistic"
     generator_optimizer, discriminator_optimizer = new_optimizer(generator), new_optimizer(discriminator)
     for batch, (real, z, learning_rate) in enumerate(batches, start=1):
         ones, zeros = torch.ones(len(real)), torch.zeros(len(real))
@@ -30,7 +31,7 @@ def train_plainly(generator, discriminator, recipe, batches) -> tuple[list[list[
         discriminator_optimizer.param_groups[0]["lr"] = learning_rate
 
         fake = generator(z)
-        opponents = discriminator(real) if recipe.relativistic else 0
+        opponents = discriminator(real) if paired else 0
         g_loss = bce(sigmoid(discriminator(fake) - opponents), ones)
         generator_optimizer.zero_grad()
         g_loss.backward()
@@ -38,7 +39,7 @@ def train_plainly(generator, discriminator, recipe, batches) -> tuple[list[list[
 
         real, fake = real.clone().requires_grad_(), fake.detach().requires_grad_()
         on_real, on_fake = discriminator(real), discriminator(fake)
-        if recipe.relativistic:
+        if paired:
             d_loss, border = bce(sigmoid(on_real - on_fake), ones), (on_real.mean() + on_fake.mean()) / 2
         else:
             d_loss, border = bce(sigmoid(on_real), ones) + bce(sigmoid(on_fake), zeros), 0

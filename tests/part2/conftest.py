@@ -1,14 +1,13 @@
 """What the tests of Part 2 share: MNIST and a small one, float64, refusals."""
 
+import part2.evaluate
+import part2.judges.judge
+import part2.judges.show_judge
+from part2.images import Digits, load_mnist
+from tests.tiny_runs import first_digits
+
 import pytest
 import torch
-
-import part2.evaluate
-import part2.judge
-import part2.show_judge
-import part2.train_gan
-from part2.mnist import Digits, load_mnist
-from tests.tiny_runs import first_digits
 
 
 @pytest.fixture(scope="session")
@@ -20,11 +19,11 @@ def mnist() -> dict[str, Digits]:
 def few(monkeypatch, mnist) -> dict[str, Digits]:
     """Judges know 600 training images, of which the last 200 are for validation, and 200 test images; 200 samples."""
     parts = {split: Digits(*(part[:n] for part in mnist[split])) for split, n in (("train", 600), ("test", 200))}
-    monkeypatch.setattr(part2.judge, "load_mnist", parts.__getitem__)
-    monkeypatch.setattr(part2.judge, "VALIDATION", 200)
-    for module in (part2.judge, part2.evaluate, part2.show_judge, part2.train_gan):
+    monkeypatch.setattr(part2.judges.judge, "load_mnist", parts.__getitem__)
+    monkeypatch.setattr(part2.judges.judge, "VALIDATION", 200)
+    for module in (part2.judges.judge, part2.evaluate, part2.judges.show_judge):
         monkeypatch.setattr(module, "SAMPLES", 200)
-    for module in (part2.judge, part2.evaluate):
+    for module in (part2.judges.judge, part2.evaluate):
         monkeypatch.setattr(module, "BIRTHDAY_SAMPLES", 400)
     return parts
 

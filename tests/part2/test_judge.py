@@ -1,20 +1,19 @@
-"""The judge: which real images it takes, what it says of others, and that its networks are those behind all figures."""
+"""The judge: its real images, its scores, and that its networks are those behind all published scores."""
 
 import math
 from types import SimpleNamespace
 
-import pytest
-import torch
-
-import part2.judge
-from common import checkpoint, seeds
+from common import seeds
 from common.cli import UserError
-from part2 import autoencoder, classifier
-from part2.autoencoder import Autoencoder, load_autoencoder
-from part2.classifier import Classifier, load_classifier
-from part2.judge import (
+from common.files import CHECKPOINT, save_checkpoint
+from common.find import PRETRAINED
+from part2.gan import Discriminator, Generator
+from part2.judges import files, judge, measures
+from part2.judges.judge import (
+    COLUMNS,
     BirthdayTest,
     Judge,
+    Measure,
     drawn_real,
     in_floors,
     measure_floor,
@@ -23,23 +22,31 @@ from part2.judge import (
     real_images,
     sample,
 )
-from part2.measures import frechet, neighbourhood, score
-from part2.networks import Generator
+from part2.judges.measures import frechet, neighbourhood, score
+from part2.judges.networks import CLASSIFIER, Autoencoder, load_autoencoder, load_classifier
+
+import pytest
+import torch
 
 CPU = torch.device("cpu")
 
 
+def test_the_published_scores_are_of_these_numbers_of_images_and_neighbours():
+    assert (judge.SAMPLES, judge.BIRTHDAY_SAMPLES, files.AT_LEAST, measures.K) == (10_000, 20_000, 100, 5)
+    assert judge.CONFIDENT == 0.95
+    assert (judge.VALIDATION, judge.WITHOUT_VALIDATION) == (10_000, 50_000)
+
+
 def test_validation_images_are_the_last_training_images_and_none_that_may_be_learnt(mnist):
     validation, training = real_images("validation")
-    assert (len(validation), len(training)) == (10_000, 50_000)
-    assert torch.equal(torch.cat([training, validation]), mnist["train"].images)
+    assert torch.equal(torch.cat([training, validation]), mnist["train"].images) and len(validation) == 10_000
     test, training = real_images("test")
     assert torch.equal(test, mnist["test"].images) and torch.equal(training, mnist["train"].images)
 
 
-def test_the_judge_says_what_the_measures_say_of_both_networks_features(few, mnist):
+def test_the_scores_are_the_measures_of_both_networks_features(few, mnist):
     real, images = few["test"].images, mnist["train"].images[1000:1150]
-    reader, figures = load_classifier(), Judge("test", CPU)(images)
+    reader, scores = load_classifier(), Judge("test", CPU)(images)
     expected = {}
     with torch.no_grad():
         for suffix, extract in {"": reader.features, "_autoencoder": load_autoencoder().features}.items():
@@ -47,40 +54,48 @@ def test_the_judge_says_what_the_measures_say_of_both_networks_features(few, mni
             found = {"frechet": frechet(r, f), **neighbourhood(r, f)}
             expected |= {name + suffix: value for name, value in found.items()}
     probability = reader.read(images)
-    smudged = (probability.amax(1) < 0.95).tolist()
+    smudged, read = (probability.amax(1) < 0.95).tolist(), probability.argmax(1).tolist()
     expected |= {"score": score(probability), "smudged": sum(smudged) / 150}
-    read = probability.argmax(1).tolist()
     expected |= {f"share_{digit}": read.count(digit) / 150 for digit in range(10)}
     for digit in range(10):
-        of_those = [dim for dim, found in zip(smudged, read, strict=True) if found == digit]
+        of_those = [unclear for unclear, found in zip(smudged, read, strict=True) if found == digit]
         expected[f"smudged_{digit}"] = sum(of_those) / len(of_those)
-    assert figures == pytest.approx(expected) and 0 < figures["smudged"] < 0.2
-    judge = Judge("validation", CPU)
-    assert judge(few["train"].images[400:])["frechet"] == pytest.approx(0, abs=1e-6)
+    assert scores == pytest.approx(expected) and list(scores) == list(expected) and 0 < scores["smudged"] < 0.2
+    validation = Judge("validation", CPU)
+    assert validation(few["train"].images[400:])["frechet"] == pytest.approx(0, abs=1e-6)
     with pytest.raises(UserError, match="pixels that are not finite"):
-        judge(images.index_fill(0, torch.tensor([3]), math.nan))
+        validation(images.index_fill(0, torch.tensor([3]), math.nan))
+
+
+def test_a_measure_is_a_function_and_a_line(few, monkeypatch):
+    """Whatever it is made of; its label is a column of all tables."""
+    of_features = Measure(
+        lambda real, fake, real_radii: (real_radii[: len(fake)] * 0 + len(fake)).mean().item(), {"n": "N"}
+    )
+    monkeypatch.setattr(judge, "OF_FEATURES", (*judge.OF_FEATURES, of_features))
+    monkeypatch.setattr(judge, "OF_READINGS", (Measure(lambda probability: {"a": 1.0, "b": 2.0}, {}),))
+    scores = Judge("test", CPU)(few["train"].images[:50])
+    assert list(scores)[5:6] + list(scores)[11:] == ["n", "n_autoencoder", "a", "b"] and scores["n"] == 50
+    columns = "floors floors_autoencoder smudged frechet precision recall density coverage score"
+    assert list(COLUMNS) == columns.split() and COLUMNS["frechet"] == "Fréchet"
 
 
 @pytest.mark.parametrize("name", ["classifier", "autoencoder"])
-def test_other_networks_than_those_behind_the_published_figures_are_refused(name, few, monkeypatch):
+def test_other_networks_than_those_behind_the_published_scores_are_refused(name, few, monkeypatch):
     Judge("test", CPU)  # the project's own are those
-    monkeypatch.setitem(part2.judge.EXTRACTORS, name, "0" * 64)
+    monkeypatch.setitem(judge.EXTRACTORS, name, "0" * 64)
     with pytest.raises(UserError, match=rf"{name}/checkpoint\.pt: differs from the network .* git checkout"):
         Judge("test", CPU)
 
 
-@pytest.mark.parametrize(("name", "suffix"), [("classifier", ""), ("autoencoder", "_autoencoder")])
-def test_another_network_judges_if_it_is_named_and_the_other_one_stays(name, suffix, few, tmp_path, mnist):
-    other = {"classifier": Classifier, "autoencoder": Autoencoder}[name]().eval()
-    kind = {"classifier": classifier, "autoencoder": autoencoder}[name].KIND
-    checkpoint.save(tmp_path / checkpoint.NAME, kind, {"network": other.state_dict()})
-    images, judged = mnist["train"].images[1000:1150], Judge("test", CPU, **{name: tmp_path})
-    found, before = judged(images), Judge("test", CPU)(images)
-    with torch.no_grad():
-        expected = frechet(other.features(few["test"].images), other.features(images))
-    assert found[f"frechet{suffix}"] == pytest.approx(expected) != pytest.approx(before[f"frechet{suffix}"])
-    kept = {"classifier": "frechet_autoencoder", "autoencoder": "frechet"}[name]
-    assert found[kept] == before[kept] and (found["score"] == before["score"]) == (name == "autoencoder")
+@pytest.mark.parametrize("content", [{}, {"network": {}}, {"network": Autoencoder().state_dict()}, {"network": 3}])
+def test_weights_that_do_not_fit_are_refused_in_one_line(content, tmp_path):
+    save_checkpoint(tmp_path / CHECKPOINT, CLASSIFIER, content)
+    with pytest.raises(UserError, match="does not hold the weights of this digit classifier") as error:
+        load_classifier(tmp_path)
+    assert "\n" not in str(error.value) and str(error.value).startswith(str(tmp_path))
+    with pytest.raises(UserError, match="another kind"):
+        load_autoencoder(PRETRAINED / "classifier")
 
 
 def test_samples_come_from_a_noise_stream_of_their_own():
@@ -91,6 +106,16 @@ def test_samples_come_from_a_noise_stream_of_their_own():
     assert torch.equal(torch.get_rng_state(), global_state) and not images.requires_grad
 
 
+def test_scores_of_a_training_are_those_of_its_sampler_in_floors_and_with_mean_logits(few):
+    generator, discriminator, images = Generator(6).eval(), Discriminator(), few["train"].images
+    game, judging = SimpleNamespace(sampler=lambda: generator, discriminator=discriminator), Judge("test", CPU)
+    found, drawn = judging.of_training(game, images, 4), sample(generator, 4, 200)
+    expected = judging(drawn) | in_floors(judging(drawn), measure_floor(judging, 200))
+    sets = {"training": images[:200], "unseen": few["test"].images, "generated": drawn}
+    expected |= {f"logit_{name}": discriminator(some).mean().item() for name, some in sets.items()}
+    assert found == expected and list(found) == list(expected)
+
+
 def test_real_images_are_drawn_at_random_each_once():
     judge = SimpleNamespace(training=torch.zeros(60))
     drawn = [drawn_real(judge, seed, n=40).tolist() for seed in (0, 0, 1)]
@@ -98,18 +123,16 @@ def test_real_images_are_drawn_at_random_each_once():
     assert max(drawn[0]) > 50 and drawn[0] != sorted(drawn[0])
 
 
-@pytest.mark.parametrize(("n", "draws"), [(10, 6), (20, 3), (25, 2), (60, 1)])
+@pytest.mark.parametrize(("n", "draws"), [(10, 6), (25, 2), (60, 1)])
 def test_the_floor_is_the_mean_distance_of_disjoint_draws(n, draws):
     """Of 60 images that are numbers, the distance of a draw is its sum: the mean over draws, which share no image."""
-    asked = []
-    judge = SimpleNamespace(training=torch.arange(60.0))
+    asked, judge = [], SimpleNamespace(training=torch.arange(60.0))
     judge.distances = lambda images: asked.append(images.tolist()) or {"frechet": images.sum().item()}
-    floor = measure_floor(judge, n)
+    assert measure_floor(judge, n)["frechet"] == pytest.approx(sum(map(sum, asked)) / draws)
     assert [len(draw) for draw in asked] == [n] * draws and len({i for draw in asked for i in draw}) == n * draws
-    assert floor == {"frechet": pytest.approx(sum(map(sum, asked)) / draws)}
 
 
-def test_the_baselines_distances_are_the_floor_its_other_figures_one_draws(few):
+def test_the_baselines_distances_are_the_floor_its_other_scores_one_draws(few):
     judge = Judge("test", CPU)
     of_one = judge(judge.training[drawn_real(judge, 0, 150)])
     assert real_baseline(judge, 150) == of_one | measure_floor(judge, 150)
@@ -117,11 +140,9 @@ def test_the_baselines_distances_are_the_floor_its_other_figures_one_draws(few):
 
 
 def test_distance_in_floors_by_hand():
-    figures, real = (
-        {"frechet": 3.0, "frechet_autoencoder": 1.0, "recall": 0.5},
-        {"frechet": 2.0, "frechet_autoencoder": 4},
-    )
-    assert in_floors(figures, real) == {"floors": 1.5, "floors_autoencoder": 0.25}
+    scores, real = {"frechet": 3.0, "frechet_autoencoder": 1.0, "recall": 0.5}, {"frechet": 2.0}
+    assert in_floors(scores, real | {"frechet_autoencoder": 4}) == {"floors": 1.5, "floors_autoencoder": 0.25}
+    assert in_floors(scores, real) == {"floors": 1.5}  # an older table's real images lack what is newer
 
 
 def test_the_birthday_test_counts_pairs_of_one_digit_that_are_nearer_than_real_ones_to_training_images(few, mnist):
@@ -138,6 +159,8 @@ def test_the_birthday_test_counts_pairs_of_one_digit_that_are_nearer_than_real_o
         real, training = (of[read == digit].flatten(1) for of, read in zip(sets, digits, strict=True))
         to_nearest = torch.cdist(real, training).amin(1)
         assert distance == pytest.approx(to_nearest.quantile(0.01).item(), rel=1e-4)
+    birthday.within = [1e9] + 9 * [0.0]  # all zeros are alike, and nothing else
+    assert birthday(judge.real)["pairs"] == math.comb(digits[0].tolist().count(0), 2)
 
 
 def test_what_was_learnt_by_heart_is_found_out(mnist):

@@ -2,12 +2,12 @@
 
 import math
 
+from part2.judges.measures import frechet, nearest, neighbourhood, pairs_within, radii, score
+
 import pytest
 import torch
 from prdc import compute_prdc
 from torchmetrics.image.fid import FrechetInceptionDistance
-
-from part2.measures import frechet, nearest, neighbourhood, pairs_within, radii, score
 
 
 class AsItIs(torch.nn.Module):
@@ -57,8 +57,8 @@ def test_frechet_by_hand():
 def test_neighbourhood_agrees_with_prdc(real, fake, k):
     oracle = compute_prdc(real.double().numpy(), fake.double().numpy(), nearest_k=k)
     expected = {name: float(value) for name, value in oracle.items()}
-    assert neighbourhood(real, fake, k) == pytest.approx(expected)
-    assert neighbourhood(real, fake, k, real_radii=radii(real, k)) == pytest.approx(expected)
+    assert neighbourhood(real, fake, k=k) == pytest.approx(expected)
+    assert neighbourhood(real, fake, radii(real, k), k) == pytest.approx(expected)
 
 
 def test_neighbourhood_by_hand():
@@ -69,9 +69,9 @@ def test_neighbourhood_by_hand():
     """
     real, fake = torch.tensor([[0.0], [1], [3], [7]]), torch.tensor([[0.5], [4], [20]])
     assert radii(real, 1).tolist() == [1, 1, 2, 4] and radii(fake, 1).tolist() == [3.5, 3.5, 16]
-    found = neighbourhood(real, fake, 1)
+    found = neighbourhood(real, fake, k=1)
     assert found == pytest.approx({"precision": 2 / 3, "recall": 1, "density": 4 / 3, "coverage": 1})
-    on_the_rim = neighbourhood(torch.tensor([[0.0], [1]]), torch.tensor([[2.0], [50]]), 1)  # is outside
+    on_the_rim = neighbourhood(torch.tensor([[0.0], [1]]), torch.tensor([[2.0], [50]]), k=1)  # is outside
     assert (on_the_rim["precision"], on_the_rim["coverage"]) == (0, 0)
 
 

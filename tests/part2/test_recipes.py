@@ -1,20 +1,19 @@
-"""Losses, penalty, average, and one training step of each recipe beside the assignment's loop written plainly."""
+"""Recipes: their settings, losses, penalty, average, and a training step of each beside the assignment's loop."""
 
 import copy
 import math
 from dataclasses import asdict, replace
 
+from common.files import load_checkpoint
+from common.find import PRETRAINED
+from part2.gan import Discriminator, Game, Generator, discriminator_loss, generator_loss, gradient_penalty
+from part2.recipes.recipes import LOSSES, RECIPES, REFERENCE, Recipe
+from tests.part2.by_hand import train_plainly
+from tests.tiny_runs import NarrowDiscriminator, NarrowGenerator, first_digits
+
 import numpy as np
 import pytest
 import torch
-
-from common import checkpoint
-from common.runs import PRETRAINED
-from part2 import recipes
-from part2.networks import Discriminator, Generator
-from part2.recipes import RECIPES, REFERENCE, Game, Recipe, discriminator_loss, generator_loss, train_step
-from tests.part2.by_hand import train_plainly
-from tests.tiny_runs import NarrowDiscriminator, NarrowGenerator, first_digits
 
 
 def test_losses_by_hand():
@@ -26,8 +25,9 @@ def test_losses_by_hand():
 
     assert generator_loss(fake).item() == pytest.approx(log(0, -1))
     assert discriminator_loss(real, fake).item() == pytest.approx(log(-2, 0) + log(0, 1))
-    assert generator_loss(fake, real).item() == pytest.approx(log(2, -1))
-    assert discriminator_loss(real, fake, relativistic=True).item() == pytest.approx(log(-2, 1))
+    paired = LOSSES["relativistic"]
+    assert paired.generator(fake, real).item() == pytest.approx(log(2, -1))
+    assert paired.discriminator(real, fake).item() == pytest.approx(log(-2, 1))
 
 
 def test_the_generators_gradient_does_not_vanish_where_the_discriminator_is_sure_of_a_fake():
@@ -40,7 +40,7 @@ def test_the_generators_gradient_does_not_vanish_where_the_discriminator_is_sure
 def test_gradient_penalty_by_hand():
     """A linear D has the same gradient w everywhere: |w|²."""
     images, w = torch.randn(3, 1, 28, 28).double().requires_grad_(), torch.randn(784).double()
-    found = recipes.gradient_penalty(images.flatten(1) @ w, images).item()
+    found = gradient_penalty(images.flatten(1) @ w, images).item()
     assert found == pytest.approx(w.square().sum().item())
 
 
@@ -49,27 +49,45 @@ def test_the_learning_rate_halves_after_the_epochs_named_and_falls_to_0_at_the_e
         rates = [Recipe(halving=10).rate(epoch, n_epochs) for epoch in (0, 10, 30, 90)]
         assert rates == pytest.approx([1, 1 / 2, 1 / 4, 1 / 10])
         assert [Recipe().rate(epoch, n_epochs) for epoch in (0, 99)] == [1, 1]
-    assert [Recipe(falls=True).rate(epoch, 50) for epoch in (0, 20, 49.5, 50)] == pytest.approx([1, 0.6, 0.01, 0])
-    assert Recipe(halving=10, falls=True).rate(40, 50) == pytest.approx(0.2 * 0.2)
+    falling = Recipe(linear_decay=True)
+    assert [falling.rate(epoch, 50) for epoch in (0, 20, 49.5, 50)] == pytest.approx([1, 0.6, 0.01, 0])
+    assert Recipe(halving=10, linear_decay=True).rate(40, 50) == pytest.approx(0.2 * 0.2)
 
 
-def test_the_reference_is_the_assignments_adam_and_nothing_else():
+# What each recipe changes: the reference in PyTorch's Adam, `improved` in the reference, all others in their base.
+CHANGES = {
+    "reference": {"learning_rate": 2e-4},
+    "improved": {"betas": (0.0, 0.99), "learning_rate": 5e-4, "halving": 20, "penalty": 0.3, "average": 0.9999},
+    "crisp": {"generator_rate": 2, "halving": 0, "linear_decay": True, "signs": 20},
+    "reference_rmsprop": {"optimizer": "rmsprop"},
+    "reference_schedule": {"halving": 20},
+    "reference_wide": {"width": 2},
+    "reference_popular": {"betas": (0.5, 0.999), "epsilon": 0.8},
+    "improved_betas": {"betas": (0.9, 0.999)},
+    "improved_learning_rate": {"learning_rate": 2e-4},
+    "improved_no_penalty": {"penalty": 0},
+    "improved_no_average": {"average": 0},
+    "improved_no_schedule": {"halving": 0},
+    "improved_paired": {"loss": "relativistic"},
+}
+PLAIN = {"optimizer": "adam", "betas": (0.9, 0.999), "learning_rate": 1e-3, "generator_rate": 1, "halving": 0}
+PLAIN |= {"linear_decay": False, "loss": "non_saturating", "penalty": 0, "signs": 0, "average": 0, "width": 1}
+PLAIN |= {"epsilon": 1e-5}
+
+
+def test_every_recipe_changes_in_its_base_what_is_written_here():
+    base = {"reference": PLAIN, "improved": asdict(REFERENCE), "crisp": asdict(RECIPES["improved"])}
+    for name, recipe in RECIPES.items():
+        assert asdict(recipe) == base.get(name, asdict(RECIPES[name.split("_")[0]])) | CHANGES[name], name
     optimizer = REFERENCE.make_optimizer(Discriminator())
     assert optimizer.defaults | {"fused": None} == torch.optim.Adam(Discriminator().parameters(), lr=2e-4).defaults
-    # from generator_rate on
-    assert list(asdict(REFERENCE).values())[3:] == [1, 0, 0, False, 0, 0, 0, 1, 1e-5]
 
 
 def test_the_improved_recipe_is_the_one_that_trained_the_pretrained_generator():
-    recorded = checkpoint.load(PRETRAINED / "generator", "GAN")["recipe"]
+    """Its checkpoint is older than some fields: they had their defaults."""
+    recorded = load_checkpoint(PRETRAINED / "generator", "GAN")["recipe"]
+    assert recorded.pop("relativistic", False) is False
     assert RECIPES["improved"] == Recipe(**recorded)
-
-
-def test_every_other_recipe_differs_from_its_base_in_one_thing():
-    for name, recipe in RECIPES.items():
-        base = asdict(RECIPES[name.split("_")[0]])
-        changed = [key for key, value in asdict(recipe).items() if value != base[key]]
-        assert len(changed) == (2 if name == "reference_popular" else "_" in name), name
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
@@ -87,7 +105,7 @@ def test_steps_are_the_assignments_loop_with_what_the_recipe_adds(recipe, in_flo
     returned = []
     for k, (real, z, learning_rate) in enumerate(batches):
         game.set_learning_rate(learning_rate)
-        returned.append([value.item() for value in train_step(game, real, z, k, full)])
+        returned.append([value.item() for value in game.step(real, z, k, full)])
         assert not game.sampler().training
 
     logged, average = train_plainly(generator, discriminator, recipe, batches)
@@ -98,8 +116,12 @@ def test_steps_are_the_assignments_loop_with_what_the_recipe_adds(recipe, in_flo
     assert all(parameter.requires_grad for parameter in game.discriminator.parameters())
 
 
-def test_under_autocast_losses_and_what_the_discriminator_sees_stay_in_float32():
-    game, entered = Game(Generator(5), Discriminator(), RECIPES["improved_paired"]), []
-    game.discriminator.register_forward_pre_hook(lambda _, images: entered.append(images[0].dtype))
-    returned = train_step(game, torch.rand(8, 1, 28, 28), torch.randn(8, 5), 0, torch.autocast("cpu", torch.bfloat16))
-    assert {value.dtype for value in returned} == {torch.float32} == set(entered)
+@pytest.mark.parametrize(("recipe", "passes"), [("reference", 3), ("improved_paired", 4)])
+def test_under_autocast_both_networks_compute_in_bf16_but_losses_and_images_stay_in_float32(recipe, passes):
+    game, images, inside = Game(Generator(5), Discriminator(), RECIPES[recipe]), [], []
+    game.discriminator.register_forward_pre_hook(lambda _, entered: images.append(entered[0].dtype))
+    for network in (game.generator, game.discriminator):
+        network.layers[0].register_forward_hook(lambda _, entered, left: inside.append(left.dtype))
+    returned = game.step(torch.rand(8, 1, 28, 28), torch.randn(8, 5), 0, torch.autocast("cpu", torch.bfloat16))
+    assert {value.dtype for value in returned} == {torch.float32} == set(images)
+    assert inside == [torch.bfloat16] * passes

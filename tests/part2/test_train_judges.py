@@ -1,19 +1,18 @@
-"""Classifier and autoencoder: the shipped ones do what their records say, and how new ones are trained."""
+"""Classifier and autoencoder: the pretrained ones do what their records say; how new ones are trained."""
 
 import math
+
+from common import seeds
+from common.files import read_json
+from common.find import PRETRAINED, read_metrics
+from part2.images import Digits
+from part2.judges import train_judges
+from part2.judges.networks import load_autoencoder, load_classifier
+from part2.judges.train_judges import SETUPS, parse_args
 
 import numpy as np
 import pytest
 import torch
-
-import part2.train_judges
-from common import seeds
-from common.files import read_json
-from common.runs import PRETRAINED, read_metrics
-from part2.autoencoder import load_autoencoder
-from part2.classifier import load_classifier
-from part2.mnist import Digits
-from part2.train_judges import TASKS, parse_args, train
 
 LOAD = {"classifier": load_classifier, "autoencoder": load_autoencoder}
 both = pytest.mark.parametrize("judge", LOAD)
@@ -23,18 +22,18 @@ both = pytest.mark.parametrize("judge", LOAD)
 def parts(monkeypatch, mnist):
     """300 training and 200 test images."""
     few = {split: Digits(*(part[:n] for part in mnist[split])) for split, n in (("train", 300), ("test", 200))}
-    monkeypatch.setattr(part2.train_judges, "load_mnist", lambda split: few[split])
+    monkeypatch.setattr(train_judges, "load_mnist", few.__getitem__)
     return few
 
 
 def start(judge: str, folder, *flags):
-    return train(parse_args([judge, "--device", "cpu", "--out_dir", str(folder), *map(str, flags)]))
+    return train_judges.train_judges(parse_args([judge, "--device", "cpu", "--out_dir", str(folder), *map(str, flags)]))
 
 
 @both
 def test_a_shipped_judge_does_what_its_record_says(judge, mnist):
     network, record = LOAD[judge](), read_json(PRETRAINED / judge / "result.json")
-    measured = TASKS[judge].measure(network, mnist["test"])
+    measured = SETUPS[judge].measure(network, mnist["test"])
     assert measured == {name: pytest.approx(record[name], rel=1e-3) for name in measured}
     assert not any(module.training for module in network.modules())
 
@@ -44,14 +43,14 @@ def test_one_learns_and_its_checkpoint_gives_the_result(judge, parts, tmp_path):
     folder = start(judge, tmp_path / "run", "--n_epochs", 6, "--batch_size", 32)
     rows, result = read_metrics(folder), read_json(folder / "result.json")
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6] and rows[-1]["loss"] < rows[0]["loss"] / 2
-    measured = TASKS[judge].measure(LOAD[judge](folder), parts["test"])
+    measured = SETUPS[judge].measure(LOAD[judge](folder), parts["test"])
     assert {name: result[name] for name in measured} == pytest.approx(measured) and result["epochs"] == 6
 
 
 @both
 def test_settings_reach_the_loop_and_test_images_do_not(judge, parts, tmp_path, monkeypatch):
     """Which images stand in each batch, the rate of each step, means over images rather than batches, other seeds."""
-    rates, batches, initial, step, losses = [], [], [], torch.optim.Adam.step, TASKS[judge].losses
+    rates, batches, initial, step, losses = [], [], [], torch.optim.Adam.step, SETUPS[judge].losses
 
     def watched_step(optimizer, *args):
         rates.append(optimizer.param_groups[0]["lr"])
@@ -64,12 +63,12 @@ def test_settings_reach_the_loop_and_test_images_do_not(judge, parts, tmp_path, 
         return found
 
     monkeypatch.setattr(torch.optim.Adam, "step", watched_step)
-    monkeypatch.setitem(TASKS, judge, TASKS[judge]._replace(losses=watched_losses))
+    monkeypatch.setitem(SETUPS, judge, SETUPS[judge]._replace(losses=watched_losses))
     flags = ["--n_epochs", 2, "--batch_size", 110, "--learning_rate", 7e-3]
     folder = start(judge, tmp_path / "first", *flags, "--seed", 3)
     assert [len(images) for images, _, _ in batches] == [110, 110, 80] * 2
     torch.manual_seed(3)
-    assert all(map(torch.equal, initial[0], TASKS[judge].network().state_dict().values()))
+    assert all(map(torch.equal, initial[0], SETUPS[judge].network().state_dict().values()))
     order = torch.cat([torch.randperm(300, generator=seeds.generator(3, "order", epoch)) for epoch in (1, 2)])
     for column, known in enumerate(parts["train"]):
         assert torch.equal(torch.cat([batch[column] for batch in batches]), known[order])
@@ -87,7 +86,7 @@ def test_settings_reach_the_loop_and_test_images_do_not(judge, parts, tmp_path, 
 @both
 def test_no_epoch_leaves_the_initial_weights(judge, parts, tmp_path):
     torch.manual_seed(4)
-    untrained = TASKS[judge].network().state_dict()
+    untrained = SETUPS[judge].network().state_dict()
     found = LOAD[judge](start(judge, tmp_path / "run", "--n_epochs", 0, "--seed", 4)).state_dict()
     assert all(map(torch.equal, found.values(), untrained.values()))
 

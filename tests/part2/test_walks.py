@@ -3,14 +3,14 @@
 import math
 from types import SimpleNamespace
 
+from common import seeds
+from common.cli import UserError
+from part2.gan import Generator
+from part2.networks.walks import DRAWS, draw_and_read, find_ends, lerp, path_through, read_middles, slerp
+
 import pytest
 import torch
 from torch import nn
-
-from common import seeds
-from common.cli import UserError
-from part2.networks import Generator
-from part2.walks import DRAWS, draw_and_read, find_ends, lerp, path_through, read_middles, slerp
 
 
 def float64(values) -> torch.Tensor:

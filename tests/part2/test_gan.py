@@ -1,15 +1,15 @@
-"""The generator and the discriminator: widths, equations, and what a checkpoint brings back."""
+"""The generator and the discriminator: widths, equations, latent points, statistics."""
+
+import importlib.util
+import sys
+
+from common import machine, seeds
+from part2.gan import Discriminator, Generator
+from part2.recipes.average import measure_statistics
 
 import pytest
 import torch
 from torch import nn
-
-from common import checkpoint, seeds
-from common.cli import UserError
-from part2.autoencoder import load_autoencoder
-from part2.classifier import load_classifier
-from part2.networks import Discriminator, Generator, load_discriminator, load_generator, measure_statistics
-from tests.tiny_runs import differences
 
 
 def layers(network: nn.Module, kind: type) -> list[nn.Module]:
@@ -29,6 +29,22 @@ def test_widths_are_the_assignments_times_the_width():
     for width in (1, 2):
         assert widths(Generator(100, width)) == [100, *(width * n for n in (128, 256, 512, 1024)), 784]
         assert widths(Discriminator(width)) == [784, width * 512, width * 256, 1]
+
+
+@pytest.mark.parametrize(("cpu", "fast"), [("vendor_id: AuthenticAMD", True), ("vendor_id: GenuineIntel", False)])
+def test_layers_are_the_fast_ones_where_onednn_is_faster(cpu, fast, monkeypatch):
+    """Both modules as they are loaded on such a processor."""
+    monkeypatch.setattr(machine, "CPU", cpu)
+    loaded = {}
+    for name in ("common.products", "part2.gan"):
+        spec = importlib.util.find_spec(name)
+        loaded[name] = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, loaded[name])
+        spec.loader.exec_module(loaded[name])
+    products, gan = loaded.values()
+    expected = products.FastLinear if fast and torch.backends.mkldnn.is_available() else nn.Linear
+    linears = [*layers(gan.Generator(3), nn.Linear), *layers(gan.Discriminator(), nn.Linear)]
+    assert {type(linear) for linear in linears} == {expected}
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -68,9 +84,9 @@ NETWORKS = [(Generator(3), torch.randn(4, 3)), (Discriminator(), torch.rand(4, 1
 @pytest.mark.parametrize(("network", "x"), NETWORKS)
 def test_a_wrong_shape_or_dtype_is_named(network, x):
     for wrong in (x[0], x[..., 1:], x.unsqueeze(0)):
-        with pytest.raises(ValueError, match=r"(z|images) has the shape .*; expected \(n, "):
+        with pytest.raises(ValueError, match=r"the input has the shape .*; expected \(n, "):
             network(wrong)
-    with pytest.raises(ValueError, match=r"(z|images) is torch.float64 and the network's weights are torch.float32"):
+    with pytest.raises(ValueError, match=r"the input is torch.float64 and the network's weights are torch.float32"):
         network(x.double())
 
 
@@ -91,36 +107,3 @@ def test_measured_statistics_are_those_of_the_activations(signs):
     entering = generator.layers[:3](z)  # the first BatchNorm
     torch.testing.assert_close(generator.layers[3].running_mean, entering.mean(0), rtol=1e-3, atol=1e-5)
     torch.testing.assert_close(generator.layers[3].running_var, entering.var(0), rtol=1e-2, atol=1e-5)
-
-
-@pytest.mark.parametrize("average", [True, False])
-def test_load_generator_takes_the_average_where_there_is_one_and_is_ready_to_sample(tmp_path, average):
-    last, averaged = (Generator(4, width=2, epsilon=0.8, signs=3) for _ in range(2))
-    last(torch.randn(8, 4))  # so that BatchNorm's running averages differ from a new network's
-    content = {"latent_dim": 4, "width": 2, "epsilon": 0.8, "signs": 3, "generator": last.state_dict()}
-    content |= {"average": averaged.state_dict()} if average else {}
-    checkpoint.save(tmp_path / "checkpoint.pt", "GAN", content)
-    loaded = load_generator(str(tmp_path))
-    expected = measure_statistics(averaged) if average else last
-    assert not differences(loaded.state_dict(), expected.state_dict())
-    sizes = (loaded.latent_dim, widths(loaded)[1], layers(loaded, nn.BatchNorm1d)[0].eps, loaded.signs)
-    assert sizes == (4, 256, 0.8, 3)
-    assert not any(module.training for module in loaded.modules())
-
-
-def test_load_discriminator_is_in_eval_mode_and_says_where_there_is_none(tmp_path):
-    opponent = Discriminator(width=2)
-    content = {"latent_dim": 4, "width": 2, "discriminator": opponent.state_dict()}
-    checkpoint.save(tmp_path / "checkpoint.pt", "GAN", content)
-    loaded = load_discriminator(tmp_path)
-    assert not differences(loaded.state_dict(), opponent.state_dict()) and not loaded.training
-    checkpoint.save(tmp_path / "checkpoint.pt", "GAN", {"latent_dim": 4, "width": 2})
-    with pytest.raises(UserError, match="holds a generator alone, no discriminator"):
-        load_discriminator(tmp_path)
-
-
-@pytest.mark.parametrize("load", [load_generator, load_discriminator, load_classifier, load_autoencoder])
-def test_loaders_refuse_another_kind(load, tmp_path):
-    checkpoint.save(tmp_path / "lstm.pt", "palindrome network", {})
-    with pytest.raises(UserError, match=r"lstm\.pt: holds a palindrome network, not a"):
-        load(tmp_path / "lstm.pt")

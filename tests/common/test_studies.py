@@ -1,0 +1,238 @@
+"""A study: which runs are made, resumed or taken, what its tables hold, what is left when it fails or is stopped."""
+
+import math
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from statistics import stdev
+
+from common import studies
+from common.cli import UserError
+from common.files import read_csv, read_json, write_csv, write_json
+from common.studies import PlannedRun, flatten, interval, make_runs, markdown_table, to_row
+from tests.faults import wait_until
+from tests.tiny_runs import PART2, all_scripts
+
+import filelock
+import pytest
+import torch
+
+# A script that trains nothing. Without --how it writes a result; resumed it does so too.
+TOY = """import argparse, json, os, pathlib, signal, sys, time
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser()
+    for name, kind in ("seed", int), ("size", int), ("threads", int), ("how", str), ("lengths", int):
+        parser.add_argument("--" + name, type=kind, nargs="+" if name == "lengths" else None)
+    parser.add_argument("--resume", type=pathlib.Path)
+    parser.add_argument("--out_dir", type=pathlib.Path)
+    parser.set_defaults(size=5, seed=0, lengths=[1, 2])
+    return parser.parse_args(argv)
+def write(folder, settings, finished):
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"arguments": {**settings, "out_dir": "x", "device": "cpu"}, "script": "toy.py", "threads": 1}
+    config |= {"started": "2024-01-01", "commit": "c", "python": "3", "packages": {"torch": "2"}, "platform": "p"}
+    (folder / "config.json").write_text(json.dumps({**config, "device": "d"}))
+    result = {"accuracy": 0.5, "at": {"10": 1.0}, "omp": os.environ.get("OMP_NUM_THREADS"), "none": None}
+    if finished:
+        (folder / "result.json").write_text(json.dumps({**result, "walks": [{"reads": "9 3"}], "run": "id"}))
+if __name__ == "__main__":
+    args = parse_args()
+    folder = args.out_dir or args.resume
+    if args.how == "waits":
+        signal.signal(signal.SIGTERM, lambda *_: ((folder / "saved").touch(), sys.exit(143)))
+    settings = {name: value for name, value in vars(args).items() if name not in ("out_dir", "resume")}
+    if args.resume:
+        (folder / "resumed").touch()
+        settings = json.loads((folder / "config.json").read_text())["arguments"]
+    write(folder, settings, finished=not args.how)
+    while args.how == "fails" and not (folder.with_name("waits") / "config.json").exists():
+        time.sleep(0.01)
+    if args.how == "fails":
+        sys.exit("no luck")
+    if args.how:
+        time.sleep(60)
+"""
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """toy(name, *flags): a planned run of a script that trains nothing; toy.write leaves its folder."""
+    (tmp_path / "toy.py").write_text(TOY)
+    monkeypatch.setattr(studies, "ROOT", tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "toy", raising=False)
+    import toy
+
+    def write(folder: Path, finished: bool = True, **settings) -> None:
+        toy.write(folder, vars(toy.parse_args([])) | {"resume": None} | settings, finished)
+
+    planned = lambda name, *flags: PlannedRun(name, "toy.py", [*map(str, flags)])  # noqa: E731
+    planned.write = write
+    return planned
+
+
+def curve(folder: Path) -> list[dict]:
+    return [{"epoch": epoch, "accuracy": epoch / 2} for epoch in (1, 2)]
+
+
+@pytest.mark.parametrize(("own", "threads"), [("3", 3), (None, 4)])
+def test_finished_runs_are_taken_begun_ones_resumed_new_ones_made_and_none_twice(
+    own, threads, toy, tmp_path, monkeypatch
+):
+    """Jobs share the processors, unless the user has said otherwise. A run in runs/ may have been made by hand."""
+    monkeypatch.setattr(studies.torch, "get_num_threads", lambda: 9)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if own:
+        monkeypatch.setenv("OMP_NUM_THREADS", own)
+    toy.write(tmp_path / "study/runs/a", seed=3)
+    toy.write(tmp_path / "study/runs/b", finished=False)
+    plan, kept = [toy("a", "--seed", 3), toy("b"), toy("c", "--size", 7), toy("c")], []
+    keep = lambda folder, name: kept.append((folder, name))  # noqa: E731
+    rows = make_runs(tmp_path / "study", plan[:-1], 2, curve=curve, keep=keep)
+    assert rows == read_csv(tmp_path / "study/runs.csv") and len(rows) == 3
+    assert {row["run"]: (row["seed"], row["size"]) for row in rows} == {"a": (3, 5), "b": (0, 5), "c": (0, 7)}
+    assert {row["run"]: row.get("omp") for row in rows if row["run"] != "a"} == {"b": threads, "c": threads}
+    assert sorted(kept) == [(tmp_path / "study/runs" / name, name) for name in "abc"]
+    assert [path.parent.name for path in (tmp_path / "study/runs").glob("*/resumed")] == ["b"]
+    assert [(row["run"], row["epoch"]) for row in read_csv(tmp_path / "study/curves.csv")] == [
+        (row["run"], epoch) for row in rows for epoch in (1, 2)
+    ]
+    (tmp_path / "study/runs").rename(tmp_path / "deleted")
+    assert make_runs(tmp_path / "study", [*plan[:-1], toy("d")], 1, curve=curve)[:3] == rows
+    assert sorted(path.name for path in (tmp_path / "study/runs").iterdir()) == ["d", "d.log"]
+
+
+def test_a_crash_between_the_two_tables_leaves_no_row_twice(toy, tmp_path, monkeypatch):
+    def crash(path, rows):
+        write_csv(path, rows) if path.name == "curves.csv" else sys.exit("crash")
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(studies, "write_csv", crash)
+        make_runs(tmp_path / "study", [toy("a")], curve=curve)
+    make_runs(tmp_path / "study", [toy("a")], curve=curve)
+    assert [len(read_csv(tmp_path / "study" / name)) for name in ("runs.csv", "curves.csv")] == [1, 2]
+
+
+OTHERS = {
+    "in the table": lambda out, toy: write_csv(out / "runs.csv", [{"run": "a", "seed": 0, "size": 6}]),
+    "finished": lambda out, toy: toy.write(out / "runs/a", size=6),
+    "begun": lambda out, toy: toy.write(out / "runs/a", finished=False, size=6),
+    "another run, which must be alike": lambda out, toy: toy.write(out / "runs/b", size=6, seed=1),
+}
+
+
+@pytest.mark.parametrize("leave", OTHERS.values(), ids=OTHERS)
+def test_a_run_with_other_settings_than_planned_is_refused(leave, toy, tmp_path):
+    leave(tmp_path, toy)
+    with pytest.raises(UserError, match=r"--out_dir .*: [ab] had size 6, and 5 is asked for; name another folder"):
+        make_runs(tmp_path, [toy("a", "--threads", "3")], alike=["size"])
+    assert not (tmp_path / "runs/a/resumed").exists() and not (tmp_path / "runs/a.log").exists()
+
+
+def test_other_cells_that_a_row_must_have_count_too_and_what_an_older_row_lacks_does_not(toy, tmp_path):
+    write_csv(tmp_path / "runs.csv", [{"run": "a", "seed": 0, "threads": 8, "recipe_fields_penalty": 0.3}])
+    assert make_runs(tmp_path, [toy("a")._replace(also={"recipe_fields": {"penalty": 0.3, "new": 1}})])
+    with pytest.raises(UserError, match=r"a had recipe_fields_penalty 0\.3, and 0\.5 is asked for"):
+        make_runs(tmp_path, [toy("a")._replace(also={"recipe_fields": {"penalty": 0.5}})])
+
+
+def test_what_cannot_be_a_study_is_refused_in_one_line_and_nothing_made(toy, tmp_path):
+    (tmp_path / "file").touch()
+    toy.write(tmp_path / "run")
+    for name in ("runs.csv", "curves.csv"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text("run,seed\na\n")
+    (tmp_path / "bad" / "runs" / "b").mkdir(parents=True)
+    write_json(tmp_path / "bad" / "runs" / "b" / "config.json", {})
+    refusals = {"file": "cannot be written to", "run": "already holds a run; name a new folder"}
+    refusals |= {"runs.csv": "is damaged", "curves.csv": "is damaged", "bad": "is damaged"}
+    refusals |= {"locked": "another study is being made there"}
+    (tmp_path / "locked").mkdir()
+    with filelock.FileLock(tmp_path / "locked/.lock"):
+        for name, why in refusals.items():
+            with pytest.raises(UserError, match=why) as caught:
+                make_runs(tmp_path / name, [toy("a")])
+            assert "\n" not in str(caught.value) and not (tmp_path / name / "runs" / "a").exists()
+
+
+def test_a_failing_run_is_named_with_its_log_and_stops_those_under_way(toy, tmp_path):
+    handler = signal.getsignal(signal.SIGTERM)
+    plan = [toy("waits", "--how", "waits"), toy("fails", "--how", "fails"), toy("third", "--how", "waits")]
+    with pytest.raises(UserError, match=r"fails ended with exit status 1; see .*fails\.log") as caught:
+        make_runs(tmp_path, plan, jobs=2)
+    assert caught.value.status == 1 and (tmp_path / "runs/fails.log").read_text() == "no luck\n"
+    assert (tmp_path / "runs/waits/saved").exists() and read_csv(tmp_path / "runs.csv") == []
+    assert not (tmp_path / "runs/third/config.json").exists() or (tmp_path / "runs/third/saved").exists()
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_the_run_under_way_which_saves_and_begins_no_other(number, toy, tmp_path):
+    def when_it_waits() -> None:
+        wait_until(lambda: (tmp_path / "runs/waits/config.json").exists())
+        os.kill(os.getpid(), number)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in the background
+    thread = threading.Thread(target=when_it_waits)
+    thread.start()
+    with pytest.raises((SystemExit, KeyboardInterrupt)) as caught:
+        make_runs(tmp_path, [toy(name, "--how", "waits") for name in ("waits", "third")])
+    thread.join()
+    signal.signal(signal.SIGINT, before)
+    assert caught.type is KeyboardInterrupt if number == signal.SIGINT else caught.value.code == 143
+    assert (tmp_path / "runs/waits/saved").exists() and not (tmp_path / "runs/third.log").exists()
+
+
+# Rows
+
+
+def test_a_row_is_flat_and_what_is_none_is_no_cell():
+    nested = {"n": 1, "none": None, "at": {"10": 0.5, "x": {"y": True}}, "list": [1, 2.5], "empty": []}
+    nested |= {"walks": [{"reads": "9 3"}, {"reads": "3 2"}]}
+    flat = {"n": 1, "at_10": 0.5, "at_x_y": True, "list": "1 2.5", "empty": ""}
+    assert flatten(nested) == flat | {"walks_0_reads": "9 3", "walks_1_reads": "3 2"}
+
+
+@all_scripts
+def test_a_run_s_row_holds_its_settings_then_where_it_was_made_then_its_result(script, light, tmp_path):
+    row = to_row(script.start(tmp_path / "runs" / "one", "--seed", "3"))
+    config, result = (read_json(tmp_path / "runs" / "one" / f"{name}.json") for name in ("config", "result"))
+    columns = " ".join(row)
+    assert columns.startswith("run script ") and " started commit python torch " in columns
+    assert row.keys().isdisjoint({"out_dir", "resume", "checkpoint_interval", "device", "processes"})
+    assert (row["run"], row["script"], row["seed"], row["threads"]) == ("one", script.module.SCRIPT, 3, 1)
+    assert (row["torch"], row["machine"]) == (config["packages"]["torch"], config["device"])
+    assert row["seconds"] == result["seconds"] and row["batch_size"] == config["arguments"]["batch_size"]
+    if script is PART2:
+        assert row["number_format"] == "float32" and row["recipe_fields_betas"] == "0.0 0.99"
+    else:
+        assert row["lengths"] == "4" and row["accuracy_at_4"] == result["accuracy_at"]["4"]
+    flags = [*script.tiny.split(), "--seed", "3"]
+    make_runs(tmp_path, [PlannedRun("one", script.module.SCRIPT, flags)])  # its settings are those planned
+    with pytest.raises(UserError, match="one had seed 3, and 4 is asked for"):
+        make_runs(tmp_path, [PlannedRun("one", script.module.SCRIPT, [*flags[:-1], "4"])])
+
+
+def test_a_table_in_markdown():
+    assert markdown_table(["a", "b"], [["1", ""]]) == "| a | b |\n| --- | --- |\n| 1 |  |\n"
+
+
+def test_the_students_t_of_each_number_of_runs_leaves_a_fortieth_above():
+    """The density of Student's t, integrated by Simpson's rule from 0 to t."""
+    for runs, t in studies.T_975.items():
+        v = runs - 1
+        x = torch.linspace(0, t, 2001, dtype=torch.float64)
+        scale = math.gamma((v + 1) / 2) / math.gamma(v / 2) / math.sqrt(v * math.pi)
+        density = scale * (1 + x**2 / v) ** (-(v + 1) / 2)
+        whole = (density[0] + density[-1] + 4 * density[1::2].sum() + 2 * density[2:-1:2].sum()) * t / 6000
+        assert 0.5 + whole.item() == pytest.approx(0.975, abs=2e-5)
+
+
+def test_the_interval_by_hand():
+    """1, 2, 6: mean 3, s = √7, t = 4.303 with 2 degrees of freedom. Of two, an interval would say nothing."""
+    assert interval([1, 2, 6]) == pytest.approx(4.303 * math.sqrt(7 / 3))
+    assert interval([4, 4, 4, 4, 4]) == 0 and interval([1, 2]) == math.inf
+    assert interval(list(range(20))) == pytest.approx(2.262 * stdev(range(20)) / math.sqrt(20))

@@ -1,0 +1,88 @@
+"""A trained GAN: which one a script takes, what a checkpoint brings back, what an exported one holds."""
+
+from common.cli import UserError
+from common.files import load_checkpoint, save_checkpoint
+from common.find import PRETRAINED
+from part2.gan import Discriminator, Generator
+from part2.networks.trained import export_networks, find_generator, load_discriminator, load_generator
+from part2.recipes.average import measure_statistics
+from tests.tiny_runs import differences
+
+import pytest
+import torch
+from torch import nn
+
+SIZES = {"latent_dim": 4, "width": 2, "epsilon": 0.8, "signs": 3}
+
+
+@pytest.fixture(scope="module")
+def networks() -> dict[str, nn.Module]:
+    """BatchNorm's running averages differ from a new network's."""
+    last, average = Generator(**SIZES), Generator(**SIZES)
+    last(torch.randn(8, 4))
+    return {"generator": last, "average": average, "discriminator": Discriminator(width=2)}
+
+
+def save(folder, networks: dict[str, nn.Module], *names: str, **more) -> None:
+    states = {name: networks[name].state_dict() for name in names}
+    save_checkpoint(folder / "checkpoint.pt", "GAN", SIZES | states | more)
+
+
+def test_without_a_name_the_pretrained_generator_is_found(outputs, capsys):
+    """The rule is find_run's (tests/common/test_runs.py)."""
+    assert find_generator(None) == PRETRAINED / "generator"
+    assert "as no run of part2/train_gan.py has finished in outputs/part2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("average", [True, False])
+def test_load_generator_takes_the_average_if_there_is_one_and_is_ready_to_sample(tmp_path, networks, average):
+    save(tmp_path, networks, "generator", *(["average"] if average else []))
+    loaded = load_generator(str(tmp_path))
+    expected = measure_statistics(networks["average"]) if average else networks["generator"]
+    assert not differences(loaded.state_dict(), expected.state_dict())
+    norms = [module for module in loaded.modules() if isinstance(module, nn.BatchNorm1d)]
+    assert (loaded.latent_dim, loaded.width, norms[0].eps, loaded.signs) == tuple(SIZES.values())
+    assert not any(module.training for module in loaded.modules())
+
+
+def test_load_discriminator_is_in_eval_mode_and_says_if_there_is_none(tmp_path, networks):
+    save(tmp_path, networks, "discriminator")
+    loaded = load_discriminator(tmp_path)
+    assert not differences(loaded.state_dict(), networks["discriminator"].state_dict()) and not loaded.training
+    save(tmp_path, networks, "generator")
+    with pytest.raises(UserError, match="holds a generator alone, no discriminator"):
+        load_discriminator(tmp_path)
+
+
+def test_a_checkpoint_older_than_signs_and_data_has_none(tmp_path):
+    """The pretrained one, and an export of it."""
+    assert not {"signs", "data"} & load_checkpoint(PRETRAINED / "generator", "GAN").keys()
+    export_networks(PRETRAINED / "generator", tmp_path / "exported.pt")
+    for source in (PRETRAINED / "generator", tmp_path / "exported.pt"):
+        generator, discriminator = load_generator(source), load_discriminator(source)
+        assert (generator.latent_dim, generator.signs) == (100, 0)
+        assert discriminator(generator(torch.zeros(1, 100))).shape == (1,)
+
+
+def test_exported_are_the_generator_to_sample_from_and_the_discriminator_and_nothing_else(tmp_path, networks):
+    described = {"recipe": {"penalty": 1.0}, "data": {"name": "MNIST", "size": 7}}
+    save(tmp_path, networks, "generator", "average", "discriminator", progress={"batch": 9}, **described)
+    export_networks(tmp_path, tmp_path / "exported.pt")
+    exported = load_checkpoint(tmp_path / "exported.pt", "GAN")
+    assert exported.keys() == {"schema", "kind", *SIZES, *described, "generator", "discriminator"}
+    assert exported.items() >= described.items()
+    for load in (load_generator, load_discriminator):
+        assert not differences(load(tmp_path / "exported.pt").state_dict(), load(tmp_path).state_dict())
+
+
+@pytest.mark.parametrize("load", [load_generator, load_discriminator])
+def test_weights_that_do_not_fit_are_one_line(tmp_path, networks, load):
+    weights = networks["generator"].state_dict()
+    without_bias = {name: value for name, value in weights.items() if name != "layers.0.bias"}
+    for wrong in (without_bias, {**weights, "layers.0.bias": torch.ones(3)}, {}, None, [1]):
+        save(tmp_path, networks, generator=wrong, discriminator=wrong)
+        with pytest.raises(
+            UserError, match=r"checkpoint.pt: its weights do not fit this version of the netw.*"
+        ) as error:
+            load(tmp_path / "checkpoint.pt")
+        assert "\n" not in str(error.value) and len(str(error.value)) < 400
