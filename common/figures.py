@@ -17,10 +17,8 @@ if (backend := os.environ.get("MPLBACKEND", "")).startswith("module://") and not
 
 from common.files import write_atomic
 
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 # Lines differ in colour (Okabe & Ito 2008), in grey value and in line style.
 STYLES = [
@@ -57,11 +55,6 @@ def bare_axes(axes) -> None:
     axes.spines[:].set_visible(False)
 
 
-def integer_ticks(axis) -> None:
-    """About ten ticks, at whole numbers."""
-    axis.set_major_locator(MaxNLocator(10, integer=True))
-
-
 def log_ticks(axis) -> None:
     """Labels of a logarithmic axis at 1, 2, 5, 10, … and between them, if it is short. Call this when its limits are
     final."""
@@ -71,35 +64,17 @@ def log_ticks(axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def draw_curves(axes, x: Sequence[float], curves: dict[str, Sequence[float]], xlabel: str, ylabel: str) -> None:
-    """Draw one line in `axes` for each named curve over `x`."""
-    for (name, y), style in zip(curves.items(), cycle(STYLES), strict=False):
-        axes.plot(x, y, label=name, linewidth=1.4, marker="o" * (len(x) == 1), **style)
-    axes.set_xlabel(xlabel)
-    axes.set_ylabel(ylabel)
-    plain_axes(axes)
-    axes.legend(frameon=False)
-
-
 def draw_metrics(rows: list[dict], x: str, panels: dict[str, dict[str, str]]) -> Figure:
     """A figure with a panel for each y label: {y label: {name of a line: its column in `rows`}}, over the column x."""
-    figure = new_figure(9, 3.3)
+    figure, marker = new_figure(9, 3.3), "o" if len(rows) == 1 else ""
     for axes, (ylabel, columns) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
-        curves = {name: [row[column] for row in rows] for name, column in columns.items()}
-        draw_curves(axes, [row[x] for row in rows], curves, x, ylabel)
+        for (name, column), style in zip(columns.items(), cycle(STYLES), strict=False):
+            y = [row[column] for row in rows]
+            axes.plot([row[x] for row in rows], y, label=name, linewidth=1.4, marker=marker, **style)
+        axes.set(xlabel=x, ylabel=ylabel)
+        plain_axes(axes)
+        axes.legend(frameon=False)
     return figure
-
-
-def draw_band(axes: Axes, curves: Sequence[Sequence[float]], color: str) -> tuple[Artist, Artist]:
-    """Draw the mean of curves over 1, 2, 3, … in a band from the lowest to the highest. Returns the line and the band.
-
-    A curve that is shorter than another is continued with its last value.
-    """
-    x = range(1, max(map(len, curves)) + 1)
-    table = np.array([[*curve, *curve[-1:] * (len(x) - len(curve))] for curve in curves])
-    band = axes.fill_between(x, table.min(0), table.max(0), color=color, alpha=0.35, linewidth=0.4)
-    (line,) = axes.plot(x, table.mean(0), color=color, linewidth=1.3)
-    return line, band
 
 
 def tile(images: torch.Tensor, columns: int, gap: int = 2) -> np.ndarray:

@@ -8,6 +8,7 @@ import os
 import textwrap
 import uuid
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from common.cli import UserError
@@ -46,6 +47,17 @@ def write_atomic(path: Path | str, data: bytes | str) -> None:
             os.close(folder)
 
 
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """A file that cannot be read, or holds something else than it should (ValueError), is a UserError."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{path}: is damaged ({error})") from None
+
+
 def write_csv(path: Path, rows: list[dict]) -> None:
     """Write `rows` as a table with a header: a column for each key of any row, empty where a row lacks it.
 
@@ -65,15 +77,10 @@ def read_csv(path: Path) -> list[dict]:
     """The rows of a table that `write_csv` wrote, without empty cells; numbers as int or float. No file: no rows."""
     if not path.exists():
         return []
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: is damaged ({error})") from None
-    if any(None in row or None in row.values() for row in rows):
-        raise UserError(f"{path}: is damaged (a row is longer or shorter than the header)")
+    with reading(path), path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, strict=True))
+        if any(None in row or None in row.values() for row in rows):
+            raise ValueError("a row is longer or shorter than the header")
     return [{name: _number(text) for name, text in row.items() if text != ""} for row in rows]
 
 
@@ -92,15 +99,18 @@ def write_json(path: Path, content: dict) -> None:
 
 def read_json(path: Path) -> dict:
     """Read a JSON object; UserError if the file is missing or holds something else."""
-    try:
+    with reading(path):
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError:  # not JSON, or not UTF-8
-        content = None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: is damaged (it is not a JSON object)")
+        if not isinstance(content, dict):
+            raise ValueError("it is not a JSON object")
     return content
+
+
+def read_metrics(folder: Path) -> list[dict]:
+    """The rows of a run's metrics.jsonl."""
+    path = Path(folder) / "metrics.jsonl"
+    with reading(path):
+        return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
 def save_checkpoint(path: Path, kind: str, content: dict) -> None:

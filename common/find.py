@@ -1,7 +1,6 @@
 """Where runs lie, and which one a script takes: the one that is named, or the newest."""
 
 import datetime
-import json
 from pathlib import Path
 
 from common.cli import UserError, print_line
@@ -51,14 +50,3 @@ def find_run(named: Path | None, scripts: list[str], pretrained: Path) -> Path:
         path, why = pretrained, f"the pretrained one, as {nowhere}"
     print_line(f"network: {path} ({why})")
     return path
-
-
-def read_metrics(folder: Path) -> list[dict]:
-    """The rows of a run's metrics.jsonl."""
-    path = Path(folder) / "metrics.jsonl"
-    try:
-        return [json.loads(line) for line in path.read_bytes().splitlines()]
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError:
-        raise UserError(f"{path}: is damaged") from None

@@ -1,4 +1,4 @@
-"""A run's folder: new, resumed, or found again.
+"""A run's folder, new or resumed, and the command line that resumes it.
 
 config.json       every argument, the versions, the git commit, the device; written first
 metrics.jsonl     a line for each epoch or interval; lines are only appended

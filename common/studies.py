@@ -5,6 +5,7 @@ curves.csv    what pictures and sentences need of a run's metrics
 runs/NAME     a run's own folder, and runs/NAME.log what it prints; once its row is there, both may be deleted
 """
 
+import contextlib
 import importlib
 import math
 import os
@@ -19,11 +20,10 @@ from threading import Event, Lock
 from typing import NamedTuple
 
 from common.cli import UserError, progress_bar
-from common.files import read_csv, read_json, write_csv
+from common.files import lock_folder, read_csv, read_json, write_csv
 from common.machine import ROOT
 from common.runs import plain, read_config
 
-import filelock
 import torch
 
 NO_SETTINGS = {"run", "out_dir", "resume", "checkpoint_interval", "tensorboard", "processes", "device"}
@@ -70,12 +70,11 @@ def make_runs(
         raise UserError(f"--out_dir {out_dir}: already holds a run; name a new folder")
     try:
         (out_dir / "runs").mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(out_dir / ".lock", timeout=0).acquire()
-    except filelock.Timeout:
-        raise UserError(f"--out_dir {out_dir}: another study is being made there") from None
+        lock = lock_folder(out_dir)
     except OSError as error:
         raise UserError(f"--out_dir {out_dir}: cannot be written to ({error.strerror})") from None
-    with lock:
+    with contextlib.ExitStack() as at_the_end:
+        at_the_end.callback(lock.release)
         rows, curves = read_csv(out_dir / "runs.csv"), read_csv(out_dir / "curves.csv")
         begun = [to_row(path.parent) for path in sorted((out_dir / "runs").glob("*/config.json"))]
         for row in rows + begun:

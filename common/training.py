@@ -1,4 +1,4 @@
-"""Training that can be stopped and resumed: its command line, its device, its means, when it is saved."""
+"""Training that can be stopped and resumed: its device, its means, when it is saved."""
 
 import argparse
 import functools

@@ -78,22 +78,26 @@ class LSTM(nn.Module):
 
     def read(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """x(1) … x(T) → h(T), c(T), each (batch, hidden). Pass both as `state` to read the next piece."""
-        check_input(x, self)
+        check_input(x, self, state or ())
         h, c = state or (x.new_zeros(x.shape[0], self.hidden_dim),) * 2
         weights = self.weight_ih, self.weight_hh, self.bias
         if self.plain or needs_plain_operations(x):
             return loop(x, h, c, *weights)
-        return ThroughTime.apply(torch.is_grad_enabled(), loop, state is None, x, h, c, *weights)
+        return ThroughTime.apply(torch.is_grad_enabled(), loop, state is None, x, h, c, *weights)  # the same, faster
 
 
-def check_input(x: Tensor, network: nn.Module) -> None:
-    """ValueError if x is not (batch, time, input_dim) or not of the dtype of the network's weights."""
+def check_input(x: Tensor, network: nn.Module, state: tuple[Tensor, ...] = ()) -> None:
+    """ValueError if x is not (batch, time, input_dim), a part of the state not (batch, hidden), or a dtype not that of
+    the network's weights."""
     if torch.jit.is_tracing():  # sizes are tensors then
         return
     if x.dim() != 3 or x.shape[2] != network.input_dim:
         raise ValueError(f"x has the shape {tuple(x.shape)}; expected (batch, time, {network.input_dim})")
-    if x.dtype != network.bias.dtype and not torch.is_autocast_enabled(x.device.type):
-        raise ValueError(f"x is {x.dtype} and the network's weights are {network.bias.dtype}; convert one of them")
+    for name, value in ("x", x), *(("the state", part) for part in state):
+        if value is not x and value.shape != (len(x), network.hidden_dim):
+            raise ValueError(f"{name} has the shape {tuple(value.shape)}; expected {(len(x), network.hidden_dim)}")
+        if value.dtype != network.bias.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise ValueError(f"{name} is {value.dtype} and the network's weights are {network.bias.dtype}; convert one")
 
 
 def loop(x: Tensor, h: Tensor, c: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -65,7 +65,7 @@ class Progress:
 
 @prepared
 def train(args: argparse.Namespace, device: torch.device) -> Path:
-    """One training run; returns its folder."""
+    """One training run (`prepared` passes the device); returns its folder."""
     dataset = draw_dataset(args.input_length, args.data_size, args.seed)
     parts = split(len(dataset), args.portion_train)
     seen, validation, test = map(dataset.__getitem__, parts)
@@ -85,12 +85,12 @@ def train(args: argparse.Namespace, device: torch.device) -> Path:
     progress, means = Progress(), RunningMeans("loss", "accuracy", "gradient_norm", device=device)
     description = {"model": args.model, "sizes": sizes, "encoding": args.encoding, "task": PALINDROME.name}
     learners = {"network": network, "optimizer": optimizer, "scheduler": scheduler, "means": means}
-    training = Training(run, args.checkpoint_interval, description, learners, progress)
+    training = Training(run, args.checkpoint_interval, description, learners, progress)  # loads a resumed run's state
     if run.is_finished and not progress.goes_on(args):
         run.refuse(f"it ended after {progress.perfect_epochs} perfect epochs; give a larger --patience too")
     table, bar = cli.Table(**COLUMNS), cli.progress_bar(args.max_epoch, "epoch", done=progress.epoch - 1)
     with training, bar, warnings.catch_warnings():
-        # After a resume at the end of an epoch, this process steps the schedule first, and PyTorch would warn.
+        # Resumed after an epoch's last batch, this process steps the schedule first, and PyTorch would warn.
         warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
         while progress.goes_on(args):
             order = torch.randperm(len(inputs), generator=seeds.generator(args.seed, "order", progress.epoch))
@@ -147,12 +147,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--num_hidden", type=cli.int_between(1, 4096), default=128, help="units in h (and c)")
     add("--init", choices=INITS, default="memory", help="initial weights: ours, PyTorch's or the reference's")
     add("--max_epoch", type=cli.int_between(1), default=100, help="passes over the training data, at most")
-    add(
-        "--patience",
-        type=cli.int_between(1),
-        default=20,
-        help="stop after N consecutive epochs without an error",
-    )
+    add("--patience", type=cli.int_between(1), default=20, help="stop after N consecutive epochs without an error")
     add("--batch_size", type=cli.int_between(1), default=128, help="sequences in a batch, for each process")
     add("--learning_rate", type=cli.float_between(0), default=1e-3, help="of RMSprop; from epoch 101 on a tenth of it")
     add("--max_norm", type=cli.float_between(0), default=10.0, help="gradients of a larger norm are scaled down to it")

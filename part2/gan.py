@@ -15,7 +15,7 @@ from torch import nn
 
 PIXELS = 28 * 28
 SIGN = 3.0  # the size of a latent number that is a sign
-PENALTY_INTERVAL = 8  # batches; its weight is then multiplied by this (Karras et al. 2020)
+PENALTY_INTERVAL = 8  # the gradient penalty is computed in every 8th batch, times 8 (Karras et al. 2020)
 
 
 class Generator(nn.Module):
@@ -116,8 +116,9 @@ def gradient_penalty(logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor
 
 
 class Game:
-    """Generator against discriminator, by a recipe (part2/recipes/recipes.py): both networks, their optimisers, and the
-    average of the generator's weights, which is None if the recipe keeps none."""
+    """Generator against discriminator, by a Recipe (part2/recipes/recipes.py): both networks, their optimisers, and the
+    average of the generator's weights, or None. If the recipe's loss is paired, it compares each image with a real one.
+    """
 
     def __init__(self, generator: Generator, discriminator: Discriminator, recipe):
         self.generator, self.discriminator, self.recipe = generator, discriminator, recipe
@@ -125,9 +126,9 @@ class Game:
         self.discriminator_optimizer = recipe.make_optimizer(discriminator)
         self.set_learning_rate(recipe.learning_rate)
         self.average = copy.deepcopy(generator) if recipe.average else None
-        on_gpu = next(generator.parameters()).is_cuda and PROCESSES == 1
+        replays = next(generator.parameters()).is_cuda and PROCESSES == 1
         optimizers = self.generator_optimizer, self.discriminator_optimizer
-        self.update = Replayed(self.update_both, *optimizers) if on_gpu else self.update_both  # the same, faster
+        self.update = Replayed(self.update_both, *optimizers) if replays else self.update_both  # the same, faster
 
     def learners(self) -> dict:
         """All that a checkpoint must hold, by name."""

@@ -44,7 +44,7 @@ class Progress:
 
 
 def batches(n_images: int, batch_size: int, seed: int, start: int, device: torch.device) -> Iterator[torch.Tensor]:
-    """Which images are in batch `start` and in all that follow; those left over are others in each epoch."""
+    """Which images are in batch `start` and in all that follow; the images left over differ from epoch to epoch."""
     per_epoch = n_images // batch_size
     for epoch in itertools.count(start // per_epoch):
         order = torch.randperm(n_images, generator=seeds.generator(seed, "order", epoch))
@@ -54,7 +54,7 @@ def batches(n_images: int, batch_size: int, seed: int, start: int, device: torch
 
 @prepared
 def train(args: argparse.Namespace, device: torch.device) -> Path:
-    """One training run; returns its folder."""
+    """One training run (`prepared` passes the device); returns its folder."""
     images = load_mnist("train").images[: args.data_size].to(device)
     batch_size = args.batch_size * args.processes
     batches_per_epoch = len(images) // batch_size
@@ -73,14 +73,14 @@ def train(args: argparse.Namespace, device: torch.device) -> Path:
     progress, means = Progress(), RunningMeans(*MEANS, device=device)
     description = {**sizes, "recipe": recipe, "data": {"name": "MNIST", "size": len(images)}}
     learners = {**game.learners(), "means": means}
-    training = Training(run, args.checkpoint_interval, description, learners, progress)
+    training = Training(run, args.checkpoint_interval, description, learners, progress)  # loads a resumed run's state
     columns = {"epoch": "d", "batch": "d", **dict.fromkeys(MEANS, ".3f"), "seconds": ".1f"}
     table = cli.Table(**columns, **({"floors": ".2f"} if judge else {}))
     order = batches(len(images), batch_size, args.seed, progress.batch, device)
     bar = cli.progress_bar(last_batch, "batch", done=progress.batch)
     with training, bar:
         while True:
-            # What is reported of the batches so far. A run that is stopped was saved before, and reports it again.
+            # Report on the batches so far. A stop saves the run before this, so a resumed run reports first.
             epoch, rest = divmod(progress.batch, batches_per_epoch)
             if means.weight and (progress.batch % args.log_interval == 0 or rest == 0):
                 quality = {}
@@ -99,7 +99,7 @@ def train(args: argparse.Namespace, device: torch.device) -> Path:
                 break
 
             real = images[next(order).tensor_split(args.processes)[RANK]]  # this process's part
-            z = generator.draw(batch_size, seeds.generator(args.seed, "noise", progress.batch + 1))
+            z = generator.draw(batch_size, seeds.generator(args.seed, "noise", progress.batch + 1))  # counted from 1
             z = z.tensor_split(args.processes)[RANK].to(device)
             game.set_learning_rate(args.learning_rate * recipe.rate(progress.batch / batches_per_epoch, args.n_epochs))
             means.add(*game.step(real, z, progress.batch, autocast))
@@ -108,9 +108,9 @@ def train(args: argparse.Namespace, device: torch.device) -> Path:
             training.after_step()
         training.at_end()
         if IS_MAIN:
+            result = {"epochs": args.n_epochs, "batches": last_batch, "seconds": training.seconds()}
             draw_summary(run.folder, batches_per_epoch)
             final = end_of_epoch(run.folder, args.n_epochs, MEANS, batches_per_epoch)
-            result = {"epochs": args.n_epochs, "batches": last_batch, "seconds": training.seconds()}
             result |= {"discriminator_accuracy": (final["accuracy_real"] + final["accuracy_fake"]) / 2}
             result |= {name: value for name, value in final.items() if not name.startswith("accuracy")}
             run.finish(result | {"recipe_fields": asdict(recipe)})

@@ -31,11 +31,11 @@ class VanillaRNN(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, length: int = 10) -> None:
-        """Draw initial weights as close to `LSTM`'s as a network without gates allows.
-
-        `length` is ignored, because no gate depends on it. The argument is there because `LSTM` has it.
+        """Draw initial weights as close to `LSTM`'s as a network without gates allows:
 
             W_hh orthogonal (Saxe et al. 2014),  W_hx ~ U(−1, 1),  b_h ~ U(−1, 1)
+
+        `length` is ignored: no gate depends on it.
         """
         nn.init.orthogonal_(self.weight_hh)
         self.weight_ih.uniform_(-1, 1)
@@ -51,7 +51,7 @@ class VanillaRNN(nn.Module):
 
     def read(self, x: torch.Tensor, state: tuple[torch.Tensor] | None = None) -> tuple[torch.Tensor]:
         """x(1) … x(T) → (h(T),), of shape (batch, hidden). Pass it as `state` to read the next piece."""
-        check_input(x, self)
+        check_input(x, self, state or ())
         (h,) = state or (x.new_zeros(x.shape[0], self.hidden_dim),)
         for x_t in x.unbind(1):
             h = torch.tanh(F.linear(x_t, self.weight_ih, self.bias) + F.linear(h, self.weight_hh))
