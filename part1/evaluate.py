@@ -4,10 +4,9 @@
     python part1/evaluate.py --run outputs/part1/MY-RUN --lengths 10 1000 100000 1048576 --seed 7
 
 Prints a table and writes nothing. The network never trained on these palindromes: a curriculum holds them out, and for
-a run of train.py those that it trained on are left out. There are 10,000 palindromes for lengths up to 1,000, then
-1,000 up to 100,000, 100 up to 1,048,576 and 20 beyond. Below length 10 only few exist, so most of them are tested more
-than once. A network that was trained on marked digits is tested on marked digits. Memory grows with length by one byte
-per digit only.
+a run of train.py those that it trained on are left out. There are 10,000 for lengths up to 1,000, then 1,000 up to
+100,000, 100 up to 1,048,576 and 20 beyond. Below length 10 only few exist, so most are tested more than once. A network
+that was trained on marked digits is tested on marked digits. Memory grows with length by one byte a digit only.
 """
 
 import argparse
@@ -24,7 +23,7 @@ from part1.tasks.memory import LENGTHS, accuracy_at_lengths, training_digits
 
 
 def evaluate(args: argparse.Namespace) -> dict[str, float]:
-    """Test one run's network and print the table. Returns it: length → accuracy."""
+    """Test one run's network and print the table; returns length → accuracy."""
     source = find_network(args.run)
     trained = load(source)
     trained.network.to(args.device)
@@ -39,7 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add, length = parser.add_argument, cli.int_between(MIN_LENGTH, MAX_LENGTH)
     add("--run", type=Path, help=cli.RUN)
-    add("--lengths", nargs="+", type=length, default=list(LENGTHS), help="input lengths, in digits")
+    add("--lengths", nargs="+", type=length, default=LENGTHS, help="input lengths, in digits")
     cli.add_seed_and_device(parser)
     return parser.parse_args(argv)
 

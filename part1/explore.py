@@ -1,20 +1,18 @@
 """A page that runs an LSTM in a browser: type digits, watch its gates and its memory, change a digit.
 
-    python part1/explore.py                                    the newest run's network
-    python part1/explore.py --run outputs/pretrained/lstm      the pretrained network
-    python part1/explore.py --run outputs/part1/MY-RUN --seed 3
+    python part1/explore.py                                              the newest run's network
+    python part1/explore.py --run outputs/pretrained/lstm --seed 3       the pretrained network
 
-Without --run, it takes the newest finished run of train.py or train_curriculum.py in outputs/part1, else the pretrained
-LSTM. Writes a folder outputs/part1/explore-seedN-TIME with result.json and explore.html, one file of 0.4 MB that needs
-no server and no internet. The page reads up to 100,000 digits with the equations of lstm.py (in page/lstm.js). Over
-time it shows c of the units that carry the first digit, i, f and o of one of these units, and the probability of each
-digit if the network had to answer now. --seed chooses the palindrome that the page opens with.
+Writes a folder outputs/part1/explore-seedN-TIME with result.json and explore.html, one file of 0.4 MB that needs no
+server and no internet. The page reads up to 100,000 digits with the equations of lstm.py (in page/lstm.js). Over time
+it shows c of the units that carry the first digit, i, f and o of one of these units, and the probability of each digit
+if the network had to answer now. --seed chooses the palindrome that the page opens with.
 
 The units are those with the greatest R², as in show_gates.py; here it is the mean of R² after 10, 30 and 100 digits.
 Beside each digit the page shows its code: the mean of tanh c of these units over palindromes that begin with it.
 
-All weights are stored as float32, and the page computes in float64. At each of 1,000 digits its values are within 1e-9
-of PyTorch's in float64, and its probabilities are within 1e-4 of PyTorch's in float32.
+Weights are stored as float32, and the page computes in float64. At each of 1,000 digits its values are within 1e-9 of
+PyTorch's in float64, and its probabilities within 1e-4 of PyTorch's in float32.
 """
 
 import argparse
@@ -43,18 +41,16 @@ TEMPLATE = Path(__file__).parent / "page" / "explore.html"
 def choose_units(trained: Trained, digits: torch.Tensor) -> tuple[list[int], torch.Tensor]:
     """The units that carry the first of the digits (n, 100), and the code of each first digit (10, units)."""
     memory, first = trace(trained.network, trained.encode(digits), STEPS)["c"], digits[:, 0].long().cpu()
-    shares = torch.stack([explained(c, first) for c in memory]).mean(0)
-    units = shares.argsort(descending=True)[:UNITS]
+    units = sum(explained(c, first) for c in memory).argsort(descending=True)[:UNITS]
     shown = memory[:, :, units].tanh().mean(0)
-    codes = [shown[first == digit].mean(0) for digit in range(NUM_CLASSES)]
-    return units.tolist(), torch.stack(codes)
+    return units.tolist(), torch.stack([shown[first == digit].mean(0) for digit in range(NUM_CLASSES)])
 
 
 def build_page(trained: Trained, units: list[int], codes: torch.Tensor, digits: list[int]) -> str:
     """Put the network, the units to show, their codes and the first digits into the template; returns the page."""
-    network, ten = trained.network, trained.encode(torch.arange(NUM_CLASSES))
+    network = trained.network
     model = {name: encode(getattr(network, name)) for name in ("weight_ih", "weight_hh", "bias")}
-    model |= {"ten": encode(ten), "codes": encode(codes)}
+    model |= {"ten": encode(trained.encode(torch.arange(NUM_CLASSES))), "codes": encode(codes)}
     model["readout"] = [encode(network.fc.weight), encode(network.fc.bias)]
     return build(TEMPLATE, model | {"units": units, "digits": digits})
 

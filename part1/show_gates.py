@@ -4,10 +4,11 @@
     python part1/show_gates.py --digits 7 3 1 1 3
     python part1/show_gates.py --run outputs/part1/MY-RUN --input_length 1000
 
-Writes a folder outputs/part1/gates-TN-TIME with result.json and gates.png. From top to bottom it shows the digits; over
-time, the input gate i, the forget gate f, the output gate o and the memory c of the units that carry the memory; how
-much the final answer depends on each digit; and how well the first digit is known at each step. A long palindrome is
-shown twice: its first steps, and all of it. For an nn.LSTM, the picture shows the LSTM by hand with the same weights.
+Writes a folder outputs/part1/gates-TN-TIME with gates.png, metrics.jsonl (a row for each digit) and result.json. From
+top to bottom the picture shows the digits; over time, the input gate i, the forget gate f, the output gate o and the
+memory c of the units that carry the memory; how much the final answer depends on each digit; and how well the first
+digit is known at each step. A long palindrome is shown twice: its first steps, and all of it. For an nn.LSTM, the
+picture shows the LSTM by hand with the same weights.
 
 Three things are measured. How much a unit carries the memory: R², the part of the variance of its c(T) over many
 palindromes that the first digit explains. How much the memory knows: a linear map from c(t) to the first digit, fitted
@@ -23,7 +24,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import cli, seeds
-from common.figures import STYLES, integer_ticks, new_figure, plain_axes, save_figure
+from common.figures import STYLES, new_figure, plain_axes, save_figure
 from common.runs import Run, path_as_text
 from part1.networks.traces import explained, sensitivity, trace
 from part1.networks.trained import find_network, load_lstm
@@ -33,6 +34,7 @@ from part1.tasks.held_out import draw_palindromes
 import numpy as np
 import torch
 import torch.nn.functional as F
+from matplotlib.ticker import MaxNLocator
 
 SCRIPT = "part1/show_gates.py"
 UNITS = 6  # shown; there are as many line styles
@@ -70,71 +72,62 @@ def show_gates(args: argparse.Namespace) -> Path:
     many = draw_palindromes(SEQUENCES, max(length, 4), rng, held_out=True)[:, :length]
     steps = sorted({round(t) for t in np.geomspace(1, length, READINGS)})
     memory, first = trace(network, trained.encode(many.to(args.device)), steps)["c"], many[:, 0].long()
-    readings = [read_linearly(c, first) for c in memory]
     shares = explained(memory[-1], first)
     units = shares.argsort(descending=True)[:UNITS]
     x = trained.encode(digits.to(args.device))
-    shown, influence = trace(network, x), sensitivity(network, x).numpy()
+    shown, influence = trace(network, x), sensitivity(network, x)
     with torch.no_grad():
         answers = F.softmax(network.fc(shown["h"][:, 0].to(args.device)).cpu(), dim=1)
-    surely = answers[:, digits[0, 0].long()]
-    names = [f"{unit}" for unit in units.tolist()]
+
+    readings = {t: {"linear_reading": read_linearly(c, first)} for t, c in zip(steps, memory, strict=True)}
+    rows = []
+    for t, (digit, slope) in enumerate(zip(digits[0].tolist(), influence.tolist(), strict=True), start=1):
+        rows.append({"t": t, "digit": digit, **readings.get(t, {}), "sensitivity": slope})
+        run.log(rows[-1], t)
     traces = {name: shown[name][:, 0, units].numpy() for name in "ifoc"}
-    draw_picture(digits[0], traces, names, steps, readings, surely.numpy(), influence, run.folder)
-    run.finish(
-        {
-            "network": path_as_text(source),
-            "digits": digits[0].tolist(),
-            "answer": answers[-1].argmax().item(),
-            "units": units.tolist(),
-            "explained": shares[units].tolist(),
-            "steps": steps,
-            "linear_reading": readings,
-            "sensitivity": influence.tolist(),
-        }
-    )
-    shares_text = " ".join(f"{share:.2f}" for share in shares[units].tolist())
-    print(f"first digit {digits[0, 0]}, the network's answer after {length:,} digits: {answers[-1].argmax()}")
-    print(f"units {' '.join(names)}: the first digit explains {shares_text} of the variance of c(T)")
+    draw_picture(rows, traces, answers[:, rows[0]["digit"]].numpy(), units.tolist(), run.folder / "gates.png")
+    result = {"network": path_as_text(source), "answer": answers[-1].argmax().item(), "units": units.tolist()}
+    run.finish(result | {"explained": shares[units].tolist()})
+    print(f"first digit {digits[0, 0]}, the network's answer after {length:,} digits: {result['answer']}")
+    shares_text = " ".join(f"{share:.2f}" for share in shares[units])
+    print(f"units {' '.join(map(str, result['units']))}: the first digit explains {shares_text} of c(T)'s variance")
     print(f"picture: {run.folder / 'gates.png'}")
     return run.folder
 
 
-def draw_picture(digits, traces, names, steps, readings, surely, influence, folder: Path) -> None:
-    """Write gates.png. Each of `traces` has the shape (steps, units)."""
-    length = len(digits)
-    spans = [length] if length <= 3 * FIRST else [FIRST, length]
+def draw_picture(rows: list[dict], traces: dict[str, np.ndarray], surely: np.ndarray, units: list[int], path: Path):
+    """Draw the rows of metrics.jsonl, i, f, o and c (steps, units), and the first digit's probability (steps,)."""
+    spans = [len(rows)] if len(rows) <= 3 * FIRST else [FIRST, len(rows)]
     figure = new_figure(9, 9)
     heights = [0.35, 1.1, 1.1, 1.1, 2.1, 1.3, 1.1]
     panels = figure.subplots(7, len(spans), squeeze=False, sharey="row", height_ratios=heights)
     for column, span in enumerate(spans):
         strip, *maps, memory, answer, curve = panels[:, column]
-        title = f"the first {FIRST} digits" if span < length else f"{length:,} digits"
-        draw_digits(strip, digits[:span].tolist(), title)
+        draw_digits(strip, [row["digit"] for row in rows[:span]], is_part=span < len(rows))
         for axes, label in zip(maps, ("input gate i", "forget gate f", "output gate o"), strict=True):
-            extent = (0.5, span + 0.5, len(names) - 0.5, -0.5)
+            extent = (0.5, span + 0.5, len(units) - 0.5, -0.5)
             style = {"cmap": "gray_r", "vmin": 0, "vmax": 1, "interpolation": "nearest", "aspect": "auto"}
             image = axes.imshow(traces[label[-1]][:span].T, extent=extent, **style)
             if column == 0:
                 axes.set_ylabel(f"{label}\nunit", fontsize=8)
-                axes.set_yticks(range(len(names)), names, fontsize=8)
+                axes.set_yticks(range(len(units)), units, fontsize=8)
         t = range(1, span + 1)
-        for k, name in enumerate(names):
-            memory.plot(t, traces["c"][:span, k], linewidth=1.2, label=name, **STYLES[k])
+        for unit, c, style in zip(units, traces["c"][:span].T, STYLES, strict=False):
+            memory.plot(t, c, linewidth=1.2, label=unit, **style)
         memory.set_yscale("symlog", linthresh=1)
         marker = "o" if span <= 3 * FIRST else ""
-        answer.plot(t, influence[:span], color="0.2", linewidth=0.8, marker=marker, markersize=3)
+        slopes = [row["sensitivity"] for row in rows[:span]]
+        answer.plot(t, slopes, color="0.2", linewidth=0.8, marker=marker, markersize=3)
         answer.set_yscale("log")
         answer.yaxis.set_minor_formatter("")  # labels at powers of ten alone
         asked = "the network's probability of the first digit, asked now"
         curve.plot(t, surely[:span], label=asked, zorder=3, **STYLES[1])  # above the other, where both are 1
-        known = [(step, share) for step, share in zip(steps, readings, strict=True) if step <= span]
+        known = [(row["t"], row["linear_reading"]) for row in rows[:span] if "linear_reading" in row]
         curve.plot(*zip(*known, strict=True), label="share of other palindromes whose c(t) tells it", **STYLES[0])
-        curve.set_ylim(0, 1.08)
-        curve.set_xlabel("step t")
+        curve.set(ylim=(0, 1.08), xlabel="step t")
         for axes in panels[1:, column]:
             axes.set_xlim(0.5, span + 0.5)
-            integer_ticks(axes.xaxis)
+            axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
             axes.tick_params(labelbottom=axes is curve)
         for axes in (memory, answer, curve):
             plain_axes(axes)
@@ -146,36 +139,31 @@ def draw_picture(digits, traces, names, steps, readings, surely, influence, fold
     for axes, label in zip(panels[4:, 0], labels, strict=True):
         axes.set_ylabel(label, fontsize=8)
     figure.legend(*curve.get_legend_handles_labels(), loc="outside lower center", frameon=False, fontsize=8)
-    save_figure(figure, folder / "gates.png")
+    save_figure(figure, path)
 
 
-def draw_digits(axes, digits: list[int], title: str) -> None:
+def draw_digits(axes, digits: list[int], is_part: bool) -> None:
     """Digits as text if there is room, else as a strip of grey values."""
+    title = f"the first {FIRST} digits" if is_part else f"{len(digits):,} digits"
     if len(digits) <= 3 * FIRST:
         for t, digit in enumerate(digits, 1):
             axes.text(t, 0.5, str(digit), ha="center", va="center", fontsize=9, weight="bold" if t == 1 else "normal")
-        axes.set_axis_off()
     else:
         axes.imshow([digits], aspect="auto", cmap="gray_r", extent=(0.5, len(digits) + 0.5, 0, 1))
-        axes.set_axis_off()
         title += ", 0 white to 9 black"
-    axes.set_xlim(0.5, len(digits) + 0.5)
-    axes.set_ylim(0, 1)
+    axes.set_axis_off()
+    axes.set(xlim=(0.5, len(digits) + 0.5), ylim=(0, 1))
     axes.set_title(title, fontsize=10)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
-    add, length = parser.add_argument, cli.int_between(4, MAX_TRAINED_LENGTH)
-    add("--run", type=Path, help=cli.RUN)
-    add("--digits", type=cli.int_between(0, 9), nargs="+", help="the digits to read (default: a random palindrome)")
-    add("--input_length", type=length, help="length of the random palindrome (default: 10)")
+    parser.add_argument("--run", type=Path, help=cli.RUN)
+    add, length = parser.add_mutually_exclusive_group().add_argument, cli.int_between(4, MAX_TRAINED_LENGTH)
+    add("--digits", type=cli.int_between(0, 9), nargs="+", help="the digits to read, instead of a random palindrome")
+    add("--input_length", type=length, default=10, help="length of the random palindrome")
     cli.add_shared_flags(parser)
-    args = parser.parse_args(argv)
-    if args.digits and args.input_length:
-        parser.error("argument --input_length: is the length of a random palindrome; --digits names one")
-    args.input_length = args.input_length or 10
-    return args
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     python part1/train_curriculum.py --encoding scaled --data_size 300000     one scalar a digit, as in the assignment
     python part1/train_curriculum.py --task marker                            recall a marked digit instead of the first
 
-Every sequence is drawn fresh, --data_size in all. Two phases:
+Every sequence is drawn fresh, --data_size in all. There are two phases:
 
 lengthen   Batches of one length, 10 at first. It doubles whenever a moving average of the batches' accuracy exceeds
            0.99; when that falls below 0.5, it halves, and so does the learning rate, for good. This goes on until
@@ -13,15 +13,13 @@ settle     Batches of five lengths in turn, from 10 to --input_length by equal f
            reached, if that is less). Three quarters of each batch are monotonous (see `draw_palindromes`), and the
            learning rate falls to zero.
 
-In the first phase the network learns to remember. In the second it learns to do so for rare sequences too. Weight decay
-keeps memories from drifting. Without it, some memories last for thousands of steps only because f is rounded to 1, and
-fade later.
+In the first phase the network learns to remember, in the second to do so for rare sequences too. Weight decay keeps
+memories from drifting. Without it, some last for thousands of steps only because f is rounded to 1, and fade later.
 
 Writes a folder outputs/part1/MODEL-curriculum-TN-seedN-TIME (for --task marker: MODEL-curriculum-marker-TN-…) with
-curves.png (accuracy and length over sequences), metrics.jsonl, checkpoint.pt (the last network, and all that --resume
-needs) and result.json (the accuracy at --lengths, on sequences never trained on). In metrics.jsonl, `length` is the
-longest length in training at the row's last batch: the batch's own length in the first phase, the longest of the five
-in the second. In result.json it is the length at which the first phase ended.
+curves.png (accuracy and length over sequences), metrics.jsonl (`length`: the longest that was trained on at the row's
+last batch), checkpoint.pt (the last network, and all that --resume needs) and result.json (the accuracy at --lengths,
+on sequences never trained on; `length`: where the first phase ended).
 """
 
 import argparse
@@ -98,8 +96,7 @@ class Progress:
 def train(args: argparse.Namespace, device: torch.device) -> Path:
     """One training run by curriculum; returns its folder."""
     task = TASKS[args.task]
-    input_dim = task.input_dim[args.encoding]
-    sizes = {"input_dim": input_dim, "hidden_dim": args.num_hidden, "output_dim": task.classes}
+    sizes = {"input_dim": task.input_dim[args.encoding], "hidden_dim": args.num_hidden, "output_dim": task.classes}
     # The curriculum starts with short sequences, so the weights are initialised for these, not for the longest ones.
     first_length = min(FIRST_LENGTH, args.input_length)
     torch.manual_seed(args.seed)  # the initial weights; nothing else draws from the global generator
@@ -125,9 +122,8 @@ def train(args: argparse.Namespace, device: torch.device) -> Path:
                 longest = min(4 * progress.length, args.input_length)
                 rate *= (batches - progress.batch) / (batches - progress.settles_from)
             rng = np.random.default_rng(seeds.stream_seed(args.seed, "curriculum", progress.batch))
-            monotonous = round(MONOTONOUS * batch_size) if settles else 0
-            scalars = args.encoding != "one_hot"  # then some begin near
-            digits = task.draw(batch_size, progress.next_length(longest), rng, False, monotonous, near=scalars)
+            kinds = {"monotonous": round(MONOTONOUS * batch_size) if settles else 0, "near": args.encoding != "one_hot"}
+            digits = task.draw(batch_size, progress.next_length(longest), rng, held_out=False, **kinds)
             digits = digits[RANK :: args.processes].to(device)  # this process's part
 
             inputs, targets = digits[:, :-1], digits[:, -1].long()
@@ -153,15 +149,10 @@ def train(args: argparse.Namespace, device: torch.device) -> Path:
             training.after_step()
         progress.best = network.state_dict()
         training.at_end()
-        result = {
-            "accuracy_at": {},
-            "length": progress.length,
-            "batches": progress.batch,
-            "seconds": training.seconds(),
-            "sequences_seen": progress.batch * batch_size,
-            "sequences_until_settling": progress.settles_from * batch_size,
-            "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        }
+        seen, lengthening = progress.batch * batch_size, progress.settles_from * batch_size
+        result = {"accuracy_at": {}, "length": progress.length, "batches": batches, "seconds": training.seconds()}
+        result |= {"sequences_seen": seen, "sequences_until_settling": lengthening}
+        result["parameters"] = sum(parameter.numel() for parameter in network.parameters())
         if IS_MAIN:
             draw_summary(run.folder)
             trained = Trained(network, task, args.encoding)
@@ -176,26 +167,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add, length = parser.add_argument, cli.int_between(MIN_LENGTH, MAX_TRAINED_LENGTH)
     tested = cli.int_between(MIN_LENGTH, MAX_LENGTH)
     add("--input_length", type=length, default=1000, help="the longest sequences to train on, in digits")
-    add("--task", choices=TASKS, default="palindrome", help="what to recall: the first digit, or a marked one")
+    add("--task", choices=TASKS, default="palindrome", help=f"what to learn: {' or '.join(TASKS)}")
     add("--encoding", choices=ENCODINGS, default="one_hot", help="digits one-hot, scaled to [−1, 1] or raw (0 … 9)")
     add("--model", choices=NETWORKS, default="lstm", help="the network; torch_lstm is nn.LSTM, for comparison")
     add("--plain", action="store_true", help="use the LSTM's plain loop: slower, the same up to rounding")
     add("--num_hidden", type=cli.int_between(1, 4096), default=128, help="units in h (and c)")
     add("--init", choices=INITS, default="memory", help="initial weights: ours, PyTorch's or the reference's")
     add("--batch_size", type=cli.int_between(1), default=64, help="sequences in a batch, for each process")
-    add(
-        "--learning_rate",
-        type=cli.float_between(0),
-        default=1e-3,
-        help="of RMSprop; it is halved when a length is lost, and falls to zero in the second phase",
-    )
+    add("--learning_rate", type=cli.float_between(0), default=1e-3, help="of RMSprop at first; both phases lower it")
     add("--max_norm", type=cli.float_between(0), default=1.0, help="gradients of a larger norm are scaled down to it")
     add("--data_size", type=cli.int_between(1, 10_000_000), default=30_000, help="sequences to train on")
-    add("--lengths", nargs="+", type=tested, default=list(LENGTHS), help="input lengths to test at the end")
+    add("--lengths", nargs="+", type=tested, default=LENGTHS, help="input lengths to test at the end")
     cli.add_shared_flags(parser)
     cli.add_training_flags(parser)
-    may_change = {"checkpoint_interval", "tensorboard", "lengths"}
-    args = parse_args_or_resume(parser, argv, SCRIPT, may_change)
+    args = parse_args_or_resume(parser, argv, SCRIPT, may_change={"checkpoint_interval", "tensorboard", "lengths"})
     if args.data_size < args.batch_size:
         parser.error(f"--data_size {args.data_size} is less than one batch of {args.batch_size} (--batch_size)")
     if args.plain and args.model != "lstm":

@@ -6,7 +6,7 @@ from part1.lstm import LSTM
 from part1.networks.rnn import VanillaRNN
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Network(Protocol):
@@ -21,10 +21,10 @@ class Network(Protocol):
     def reset_parameters(self, length: int) -> None:
         """Draw initial weights, for sequences of this length."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """x (batch, time, input_dim) → logits (batch, output_dim)."""
 
-    def read(self, x: torch.Tensor, state: tuple[torch.Tensor, ...] | None = None) -> tuple[torch.Tensor, ...]:
+    def read(self, x: Tensor, state: tuple[Tensor, ...] | None = None) -> tuple[Tensor, ...]:
         """x(1) … x(T) → its state, h(T) first, each (batch, hidden). Pass it as `state` to read the next piece."""
 
 
@@ -39,19 +39,15 @@ def to_torch(network: LSTM | VanillaRNN) -> nn.LSTM | nn.RNN:
         raise ValueError(f"PyTorch has no layer with the weights of {type(network).__name__}")
     options = {"dtype": network.bias.dtype, "device": network.bias.device}
     core = kind(network.input_dim, network.hidden_dim, batch_first=True, **options)
-    core.weight_ih_l0.copy_(network.weight_ih)
-    core.weight_hh_l0.copy_(network.weight_hh)
-    core.bias_ih_l0.copy_(network.bias)
-    core.bias_hh_l0.zero_()
+    weights = {"weight_ih_l0": network.weight_ih, "weight_hh_l0": network.weight_hh, "bias_ih_l0": network.bias}
+    core.load_state_dict(weights | {"bias_hh_l0": torch.zeros_like(network.bias)})
     return core
 
 
 @torch.no_grad()
 def copy_from_torch(network: LSTM | VanillaRNN, core: nn.LSTM | nn.RNN) -> None:
-    """Copy the weights of PyTorch's own layer into the network; ValueError if the network cannot hold them.
-
-    It can if PyTorch's layer is of the same kind and size, has one layer and one direction, and an nn.RNN uses tanh.
-    """
+    """Copy the weights of PyTorch's own layer into the network; ValueError if it is of another kind or size, has more
+    than one layer or direction, or is an nn.RNN without tanh."""
     expected = to_torch(network)
     shapes = [{name: value.shape for name, value in layer.state_dict().items()} for layer in (core, expected)]
     if type(core) is not type(expected) or core.mode != expected.mode or shapes[0] != shapes[1]:
@@ -77,13 +73,11 @@ class TorchLSTM(nn.Module):
         self.lstm.load_state_dict(to_torch(ours).state_dict())
         self.fc.load_state_dict(ours.fc.state_dict())
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         h, _ = self.read(x)
         return self.fc(h)
 
-    def read(
-        self, x: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor] | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def read(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """Like `LSTM.read`."""
         _, (h, c) = self.lstm(x, state and tuple(part.unsqueeze(0) for part in state))
         return h.squeeze(0), c.squeeze(0)

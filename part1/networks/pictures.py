@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from common.figures import draw_metrics, save_figure
-from common.find import read_metrics
+from common.files import read_metrics
 
 BY_EPOCHS = {
     "loss (nats)": {"training": "loss", "validation": "validation_loss"},

@@ -2,6 +2,7 @@
 
 import math
 import weakref
+from itertools import compress
 
 from common.products import needs_plain_operations, products_for
 
@@ -36,8 +37,7 @@ class ThroughTime(torch.autograd.Function):
       For s the chain rule adds two factors, 4 (from g2 = 4s − 2) and 2 (from 2a_g). So backward multiplies the rows of
       g by 8: in its W before the loop, in ∂W after it.
     - g2, c2(t−1) and i are neighbours in memory, so one product with ∂c2 gives ∂i, ∂f and ∂g2.
-    - If the sequence starts from h(0) = 0, the products with h(0) are left out. ∂x and ∂h(0) are computed only if they
-      are needed.
+    - If the sequence starts from h(0) = 0, the products with h(0) are left out. ∂x and ∂h(0) are computed if needed.
     - All that backward needs is kept in one buffer, and the buffer is used again for the next sequence.
 
     For gradients of gradients, and for batched gradients (of many losses at once), backward runs the plain `loop` again
@@ -85,10 +85,10 @@ class ThroughTime(torch.autograd.Function):
     @staticmethod
     def backward(ctx, dh, dc):
         kept, *inputs = ctx.saved_tensors
-        _, _, _, weight_ih, weight_hh, _ = inputs
-        _, _, _, x_needed, h_0_needed, *_ = ctx.needs_input_grad
+        needed, weight_ih, weight_hh = ctx.needs_input_grad[3:], *inputs[3:5]
         if torch.is_grad_enabled() or needs_plain_operations(dh):
-            return None, None, None, *gradients_of_loop(ctx.loop, inputs, ctx.needs_input_grad[3:], (dh, dc))
+            return None, None, None, *gradients_of_loop(ctx.loop, inputs, needed, (dh, dc))
+        x_needed, h_0_needed, *_ = needed
         time, batch, hidden, input_dim = len(kept) - 1, kept.shape[2], *weight_hh.shape[1:], weight_ih.shape[1]
         W = torch.cat([weight_hh, weight_ih], dim=1)
         W[2 * hidden : 3 * hidden] *= 8
@@ -128,9 +128,8 @@ def gradients_of_loop(loop, inputs: list[torch.Tensor], needed: tuple[bool, ...]
     """The gradients of the inputs that need one, by autograd through `loop`; they can be differentiated again."""
     with torch.enable_grad():
         outputs = loop(*inputs)
-    differentiated = [tensor for tensor, is_needed in zip(inputs, needed, strict=True) if is_needed]
-    create_graph = torch.is_grad_enabled()
-    found = iter(torch.autograd.grad(outputs, differentiated, d_outputs, create_graph=create_graph, allow_unused=True))
+    wanted, options = list(compress(inputs, needed)), {"create_graph": torch.is_grad_enabled(), "allow_unused": True}
+    found = iter(torch.autograd.grad(outputs, wanted, d_outputs, **options))
     return [next(found) if is_needed else None for is_needed in needed]
 
 
@@ -138,10 +137,8 @@ SPARE = []  # the last buffer, when no graph needs it any more
 
 
 def borrow(like: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """Uninitialised memory with the dtype and on the device of `like`. On a CPU, freed memory is used again.
-
-    New memory causes page faults, which take longer than the arithmetic if the sequence is long. (CUDA's allocator
-    reuses memory by itself.)
+    """Uninitialised memory with the dtype and on the device of `like`. On a CPU, freed memory is used again: new memory
+    causes page faults, which take longer than the arithmetic if the sequence is long. (CUDA reuses memory by itself.)
     """
     size = math.prod(shape) * like.element_size()
     if like.device.type != "cpu" or size == 0:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.cli import UserError
-from common.files import load_checkpoint, save_checkpoint
+from common.files import load_checkpoint, load_state, save_checkpoint
 from common.find import PRETRAINED, find_run
 from part1.lstm import LSTM
 from part1.networks.by_name import NETWORKS, by_hand
@@ -19,7 +19,7 @@ KIND = "palindrome network"  # of a checkpoint
 
 
 class Trained(NamedTuple):
-    """A trained network in eval mode, with the task and the encoding of the digits on which it was trained."""
+    """A network with its task and the encoding of its digits. `load` returns it trained and in eval mode."""
 
     network: nn.Module
     task: Task
@@ -32,25 +32,23 @@ class Trained(NamedTuple):
 
 
 def find_network(named: Path | None) -> Path:
-    """Choose the run or checkpoint to load: `named` if it is given, else the newest finished run of Part 1's train
-    scripts in outputs/part1, else the pretrained LSTM."""
+    """The run or checkpoint to load: `named`, else the newest finished run of Part 1, else the pretrained LSTM."""
     return find_run(named, ["part1/train.py", "part1/train_curriculum.py"], PRETRAINED / "lstm")
 
 
 def load(path: Path | str) -> Trained:
-    """Load the trained network of a checkpoint or a run's folder: the one of the best epoch by validation, or of the
-    end of the curriculum. UserError if there is none, or if it does not fit."""
+    """The trained network of a checkpoint or a run's folder: of the best epoch by validation, or of the curriculum's
+    end. UserError if there is none, or if it does not fit."""
     content = load_checkpoint(path, KIND)
     try:
         best = content["progress"]["best"]
         network = NETWORKS[content["model"]](**content["sizes"])
-        if best is not None:
-            network.load_state_dict(best)
         trained = Trained(network.eval(), TASKS[content.get("task", "palindrome")], content["encoding"])
     except (KeyError, TypeError, RuntimeError) as error:
         raise UserError(f"{path}: its network does not fit ({' '.join(str(error).split())})") from None
     if best is None:
         raise UserError(f"{path}: this run has no trained network yet; continue it with --resume")
+    load_state(network, best, path)
     return trained
 
 
@@ -60,8 +58,7 @@ def load_network(path: Path | str) -> nn.Module:
 
 
 def load_lstm(path: Path) -> Trained:
-    """Load a run's LSTM as the class written by hand; UserError if the network is no LSTM or was trained on another
-    task than palindromes."""
+    """A run's LSTM, as the class written by hand; UserError if it is no LSTM or was trained on another task."""
     trained = load(path)
     network = by_hand(trained.network)
     if not isinstance(network, LSTM):

@@ -1,7 +1,5 @@
 """How far a network remembers: its accuracy on palindromes it was never trained on, at any length."""
 
-from collections.abc import Sequence
-
 from common import seeds
 from common.cli import Table, progress_bar
 from part1.networks.trained import Trained
@@ -14,7 +12,7 @@ import torch.nn.functional as F
 
 AT_ONCE = 1_000  # sequences in one batch
 PIECE = 250  # digits of each that are encoded at a time
-LENGTHS = (10, 30, 100, 300, 1_000, 2_000, 10_000, 100_000)
+LENGTHS = [10, 30, 100, 300, 1_000, 2_000, 10_000, 100_000]
 TESTED = {1_000: 10_000, 100_000: 1_000, 2**20: 100, MAX_LENGTH: 20}  # up to this input length → sequences
 
 
@@ -39,13 +37,11 @@ def evaluate(trained: Trained, inputs: torch.Tensor, targets: torch.Tensor) -> t
 
 
 def accuracy_at_lengths(
-    trained: Trained, lengths: Sequence[int], seed: int, trained_on: torch.Tensor | None = None
+    trained: Trained, lengths: list[int], seed: int, trained_on: torch.Tensor | None = None
 ) -> dict[str, float]:
-    """Test the network at each input length and print a table. Returns input length (as text) → accuracy.
-
-    The number of sequences is 10,000 up to length 1,000, then 1,000 up to 100,000, 100 up to 2^20 and 20 up to 2^22.
-    All are held out, so no curriculum trained on them. Those that are among `trained_on` (n, length + 1) are left out.
-    """
+    """Test the network at each input length, on as many sequences as TESTED says, and print a table. Returns input
+    length (as text) → accuracy. All sequences are held out from curricula; those in `trained_on` (n, length + 1) are
+    left out."""
     table, accuracies = Table(input_length=",d", sequences=",d", wrong=",d", accuracy=".4f"), {}
     for input_length in lengths:
         rng = np.random.default_rng(seeds.stream_seed(seed, "test", input_length))

@@ -1,5 +1,6 @@
 """What the tests of Part 1 share: networks with random weights, what an optimiser sees, small trained runs."""
 
+from part1.lstm import LSTM
 from part1.networks import through_time
 
 import pytest
@@ -53,43 +54,28 @@ def optimizer_steps(monkeypatch):
 
 @pytest.fixture
 def inputs(monkeypatch):
-    """inputs(module): what the networks of a training script read from here on, a row for each batch: x, and whether
-    it is trained on."""
+    """What LSTMs read from here on, a row for each batch: x, and whether it is trained on."""
+    rows, read = [], LSTM.read
 
-    def watch(module) -> list[dict]:
-        rows = []
+    def watched(self, x: torch.Tensor, state=None) -> tuple[torch.Tensor, torch.Tensor]:
+        rows.append({"x": x.tolist(), "trains": torch.is_grad_enabled()})
+        return read(self, x, state)
 
-        def watched(kind: type, **sizes) -> nn.Module:
-            network = kind(**sizes)
-            read = network.read
-
-            def noted(x: torch.Tensor, state=None) -> tuple[torch.Tensor, ...]:
-                rows.append({"x": x.tolist(), "trains": torch.is_grad_enabled()})
-                return read(x, state)
-
-            network.read = noted
-            return network
-
-        kinds = {name: lambda kind=kind, **sizes: watched(kind, **sizes) for name, kind in module.NETWORKS.items()}
-        monkeypatch.setattr(module, "NETWORKS", kinds)
-        return rows
-
-    return watch
+    monkeypatch.setattr(LSTM, "read", watched)
+    return rows
 
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory):
-    """A folder of runs: by epochs (LSTM, one-hot, rnn, torch_lstm), by curriculum (also with the marker task), and one
-    stopped before its first epoch."""
+    """A folder of runs: by epochs (LSTM, rnn, torch_lstm), by curriculum (also with the marker task), and one stopped
+    before its first epoch."""
     from tests.tiny_runs import CURRICULUM, PART1, lighten, stop
 
     place = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         lighten(patch.setattr)
-        wide = ["--num_hidden", "12"]
-        PART1.start(place / "epochs", *wide, "--lengths", "4", "5", "10")
-        PART1.start(place / "one_hot", *wide, "--encoding", "one_hot")
-        CURRICULUM.start(place / "curriculum", *wide, "--lengths", "10", "20")
+        PART1.start(place / "epochs", "--num_hidden", "12", "--lengths", "4", "5", "10")
+        CURRICULUM.start(place / "curriculum", "--num_hidden", "12", "--lengths", "10", "20")
         CURRICULUM.start(place / "marker", "--task", "marker", "--lengths", "12")
         for model in ("rnn", "torch_lstm"):
             PART1.start(place / model, "--model", model)

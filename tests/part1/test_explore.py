@@ -12,7 +12,7 @@ from common.find import PRETRAINED
 from part1 import explore
 from part1.explore import build_page, choose_units, parse_args
 from part1.lstm import LSTM
-from part1.networks.by_name import TorchLSTM, by_hand, to_torch
+from part1.networks.by_name import to_torch
 from part1.networks.traces import explained, trace
 from part1.networks.trained import Trained, load_lstm
 from part1.palindromes import ENCODINGS
@@ -41,8 +41,8 @@ function follow(steps) {
   const key = (...names) => names.forEach((name) => page.pad.onkeydown({ key: name, preventDefault() {} }));
   page.pad.getBoundingClientRect = () => ({ left: 10, top: 20, width: 360, height: 400 });
   page.memory.getBoundingClientRect = () => ({ left: 10, top: 90, width: 360, height: 120 });
-  const point = (event, x, y, more = {}) =>
-    page.pad["onpointer" + event]({ clientX: 10 + x, clientY: 20 + y, pointerId: 1, button: 0, ...more });
+  const point = (event, x, y) =>
+    page.pad["onpointer" + event]({ clientX: 10 + x, clientY: 20 + y, pointerId: 1, button: 0 });
   const tap = (x, y) => (point("down", x, y), point("up"));
   const type = (text) => { page.text.value = text; page.text.oninput(); };
   const said = (...names) => names.map((name) => page[name].textContent).join("|").replaceAll("\u00a0", " ");
@@ -50,29 +50,23 @@ function follow(steps) {
     eval(step);
     const { "aria-valuenow": at, "aria-valuetext": value } = page.pad.attributes;
     return { at: Number(at), value, tape: page.tape.texts, text: page.text.value, unit: page.unit.value,
-      wrong: said("wrong"), sentence: said("read", "said", "sure", "first"), why: said("why"), raise: said("raise"),
-      undo: !page.undo.hidden, button: page.play.attributes["aria-label"], live: page.status.attributes["aria-live"],
-      bars: page.bars.children.map((bar) => [bar.className, bar.children[2].textContent, bar.children[4].hidden]) };
+      wrong: said("wrong"), sentence: said("read", "said", "sure", "first"), why: said("why") };
   });
 }"""
 
 
-def random_network(encoding: str, kind: type = LSTM, hidden: int = 20) -> Trained:
+def random_network(encoding: str, hidden: int = 20) -> Trained:
     torch.manual_seed(3)
-    network = kind(ENCODINGS[encoding], hidden, 10)
+    network = LSTM(ENCODINGS[encoding], hidden, 10)
     network.reset_parameters(50)
     network.fc.weight.data.mul_(5)
     return Trained(network, PALINDROME, encoding)
 
 
-def some(n: int, seed: int = 1) -> torch.Tensor:
-    return torch.randint(10, (1, n), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
-
-
-def write(trained: Trained, path, digits=(7, 3, 1, 1, 3)):
-    """The page of a network with the first twelve units in it, fewer if it has fewer."""
+def write(trained: Trained, path):
+    """The page of a network with the first twelve units in it, fewer if it has fewer; it opens with 73113."""
     units = list(range(min(trained.network.hidden_dim, 12)))
-    html = build_page(trained, units, torch.rand(10, len(units)) * 2 - 1, list(digits))
+    html = build_page(trained, units, torch.rand(10, len(units)) * 2 - 1, [7, 3, 1, 1, 3])
     path.write_text(html, encoding="utf-8")
     return path
 
@@ -92,28 +86,30 @@ def page(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """The page of a small random network, which opens with 73113."""
+    """The page of a small random network."""
     return write(random_network("one_hot"), tmp_path_factory.mktemp("small") / "small.html")
 
 
+GIVEN = {
+    "one_hot": lambda: random_network("one_hot"),
+    "scaled, few units": lambda: random_network("scaled", hidden=5),
+    "pretrained": lambda: load_lstm(PRETRAINED / "lstm"),
+}
+
+
 @needs_node
-@pytest.mark.parametrize("name", [*ENCODINGS, "torch_lstm", "few_units", "pretrained"])
+@pytest.mark.parametrize("name", GIVEN)
 def test_the_page_computes_what_pytorch_does_over_1000_digits_and_keeps_that(name, tmp_path):
     """Of every unit: h beside nn.LSTM's, all beside the equations', in float64; the probabilities in float32 too."""
-    given = {
-        "torch_lstm": lambda: random_network("scaled", TorchLSTM),
-        "few_units": lambda: random_network("scaled", hidden=5),
-        "pretrained": lambda: load_lstm(PRETRAINED / "lstm"),
-    }
-    trained = given.get(name, lambda: random_network(name))()
-    network, digits = trained.network, some(1000)
-    lstm, x, shown = by_hand(network), trained.encode(digits), min(network.hidden_dim, 12)
-    found = ask(write(trained._replace(network=lstm), tmp_path / "page.html"), "readAll", digits[0].tolist(), READ)
+    trained = GIVEN[name]()
+    lstm, digits = trained.network, torch.randint(10, (1, 1000), generator=torch.Generator().manual_seed(1))
+    x, shown = trained.encode(digits), min(lstm.hidden_dim, 12)
+    found = ask(write(trained, tmp_path / "page.html"), "readAll", digits[0].tolist(), READ)
     rows = {key: torch.tensor(values, dtype=torch.float64) for key, values in found["rows"].items()}
     rows |= {gate: rows["gates"][:, k::4] for gate, k in (("i", 0), ("f", 1), ("o", 3))}
     with torch.no_grad():
-        layer = network.lstm if name == "torch_lstm" else to_torch(lstm)
-        in_float32 = network.fc(layer(x)[0][0]).softmax(1)
+        layer = to_torch(lstm)
+        in_float32 = lstm.fc(layer(x)[0][0]).softmax(1)
         expected = {key: values[:, 0] for key, values in trace(lstm.double(), x.double()).items()}
         expected["answers"] = lstm.fc(expected["h"]).softmax(1)
         torch.testing.assert_close(layer.double()(x.double())[0][0], rows["h"], rtol=0, atol=1e-9)
@@ -140,17 +136,17 @@ def test_a_changed_digit_is_read_on_from_there_and_ends_in_the_same_numbers(smal
         JSON.stringify([traces, answers, said, greatest, h, c]);
       return [began, parts(ended) === parts(whole), ended.kept.length];
     })"""
-    found = ask(small, function, [some(350)[0].tolist(), cases])
+    found = ask(small, function, [[k * k % 10 for k in range(350)], cases])
     assert found == [[began, True, 4] for began in (0, 0, 100, 300, 200, 100, 0, 0)]
 
 
 @needs_node
 def test_what_is_typed_is_understood_or_refused_in_a_line_and_numbers_are_rounded_with_care(small):
-    texts = ["7311", " 7 3,1\n1 ", "73a1", "👍", "٣", " ", "12345678901"]
+    texts = ["7311", " 7 3,1\n1 ", "73a1", "٣", " ", "12345678901"]
     found = ask(small, "(texts) => texts.map((text) => parse(text, 10)).map((p) => p.wrong ?? [...p.digits])", texts)
     assert found[:2] == [[7, 3, 1, 1]] * 2
-    assert found[2:5] == [f"“{what}” is not a digit: only 0 to 9 can be read." for what in ("a", "👍", "٣")]
-    assert found[5:] == ["Type at least one digit, 0 to 9.", "These are 11 digits; 10 can be read."]
+    assert found[2:4] == [f"“{what}” is not a digit: only 0 to 9 can be read." for what in ("a", "٣")]
+    assert found[4:] == ["Type at least one digit, 0 to 9.", "These are 11 digits; 10 can be read."]
     seen = ask(small, "follow", ["type('731x')", "type('12')"], FOLLOW)
     assert [(found["value"], bool(found["wrong"])) for found in seen] == [("1 of 5, a 7", True), ("2 of 2, a 2", False)]
     numbers = [0.99996, 0.9995, 0.995, 0.99, 0.01, 0.0099, 0.0002, 0.00004]
@@ -158,17 +154,13 @@ def test_what_is_typed_is_understood_or_refused_in_a_line_and_numbers_are_rounde
     written = ["over 99.99", "99.95", "99.50", "99", "1", "0.99", "0.02", "below 0.01"]
     assert fine == [f"{text}\u00a0%" for text in written]
     assert brief == ["> 99.9 %", "> 99.9 %", "99.5 %", "99.0 %", "1.0 %", "1.0 %", "0.0 %", "0.0 %"]
-
-
-@needs_node
-def test_a_drawn_palindrome_lacks_its_last_digit_alone(small):
-    for digits in ask(small, "() => [1, 2, 3, 10, 11, 1000].map((n) => [...palindrome(n)])"):
-        assert [*digits, digits[0]] == [digits[0], *digits[::-1]]
+    for digits in ask(small, "() => [1, 2, 11, 1000].map((n) => [...palindrome(n)])"):
+        assert [*digits, digits[0]] == [digits[0], *digits[::-1]]  # drawn at random, without its last digit
     assert len(digits) == 1000 and set(digits) == set(range(10))
 
 
 @needs_node
-def test_keys_pointer_and_buttons_move_through_the_digits(small):
+def test_keys_and_pointer_move_through_the_digits(small):
     """The field shows 20 of 101 columns, each (360 − 10) / 20 = 17.5 wide, a gap of 10 after the first. After each
     step: the step shown, and the step before the second column."""
     steps = [
@@ -178,25 +170,16 @@ def test_keys_pointer_and_buttons_move_through_the_digits(small):
         ("key('PageDown')", 20, 4),
         ("key('PageDown')", 39, 23),
         ("key('PageUp', 'x')", 20, 16),
-        ("page.next.onclick(); page.next.onclick(); page.back.onclick()", 21, 16),
-        ("page.end.onclick()", 100, 82),
-        ("page.home.onclick(); point('move', 100, 100)", 1, 1),  # nothing is pressed yet
-        ("tap(17.5 * 9 + 5, 100)", 10, 1),
-        ("point('down', 17.5 * 9 + 5, 100); point('move', 17.5 * 4 + 5, 300)", 5, 1),
-        ("point('move', 17.5 * 30, 300)", 20, 4),  # beyond the edge: the last column in sight
+        ("key('Home'); tap(17.5 * 9 + 5, 100)", 10, 1),
+        ("point('down', 17.5 * 9 + 5, 100); point('move', 17.5 * 30, 300)", 20, 4),  # the last column in sight
         ("point('move', -50, 300); point('up'); point('move', 100, 300)", 1, 1),
-        ("point('down', 100, 10); point('move', 103, 10)", 1, 1),  # on the digits: a tap, or the beginning of a drag
-        ("point('move', 17.5 * 6 + 5, 10); point('up')", 7, 1),
-        ("key('End'); tap(10 + 17.5 * 3 + 5, 300)", 85, 81),  # three columns stay in sight before it
-        ("page.whole.onpointerdown({ clientX: 10 + 100 })", 50, 49 - 3),
-        ("key('Home'); point('down', 50, 105); point('cancel')", 1, 1),  # a finger that scrolls the page
-        ("tap(25, 70 + 35)", 2, 1),  # on the row of a unit
+        ("page.whole.onpointerdown({ clientX: 10 + 100 })", 50, 34),
+        ("key('Home'); tap(25, 70 + 35)", 2, 1),  # on the row of a unit
     ]
     seen = ask(small, "follow", [step for step, *_ in steps], FOLLOW)
     for (step, at, left), found in zip(steps, seen, strict=True):
         digit, shown = (at - 1) % 10, [1, *range(left + 1, min(left + 20, 101))]
-        assert (found["at"], found["undo"], found["value"]) == (at, False, f"{at} of 100, a {digit}"), step
-        assert found["raise"] == f"Digit {at}: {digit} → {at % 10}"
+        assert (found["at"], found["value"]) == (at, f"{at} of 100, a {digit}"), step
         drawn = [text for text, _, y in found["tape"] if text == "?" or (y > 20 and text != "⋮")]
         assert drawn[: len(shown)] == [str((t - 1) % 10) for t in shown], step
     assert seen[-1]["unit"] == 3
@@ -204,85 +187,28 @@ def test_keys_pointer_and_buttons_move_through_the_digits(small):
 
 @needs_node
 def test_a_changed_digit_leaves_the_step_the_old_answer_and_a_way_back(small):
-    steps = [
-        "type('73113113')",
-        "tap(3 * 40 + 5, 10)",  # the fourth digit
-        "key('ArrowLeft', '9', '+')",
-        "key('-')",
-        "page.undo.onclick()",
-        "page.raise.onclick()",
-        "key('4', '3', '1')",  # as it was
-        "key('Home'); tap(3 * 40 + 5, 10)",
-        "key('End'); tap(8 * 40 + 5, 10)",  # the answer is no digit
-        "point('down', 5, 10, { button: 2 }); point('up')",  # nor does another button of the mouse
-    ]
-    seen = ask(small, "follow", steps, FOLLOW)
-    digits = ["73113113", "73123113", "73123103", "73123193", "73113113", "73113123", "73113113", *["73123113"] * 3]
-    assert [found["text"] for found in seen] == digits
-    assert [found["at"] for found in seen] == [8, 8, 7, 7, 7, 7, 7, 1, 8, 8]
-    assert [found["undo"] for found in seen] == [text != digits[0] for text in digits]
+    steps = ["type('73113113')", "tap(3 * 40 + 5, 10)", "key('ArrowLeft', '9', '+')", "key('-')", "page.undo.onclick()"]
+    seen = ask(small, "follow", [*steps, "key('Home'); tap(3 * 40 + 5, 10)"], FOLLOW)
+    digits = ["73113113", "73123113", "73123103", "73123193", "73113113", "73123113"]
+    assert [(found["text"], found["at"]) for found in seen] == list(zip(digits, [8, 8, 7, 7, 7, 1], strict=True))
     for changed, undone, what in ((1, 0, "Digit 4 was 1 and is 2 now"), (3, 4, "2 digits are changed")):
-        old = re.match(r".*\|(\d)\|(.*)\|", seen[undone]["sentence"])
-        assert seen[changed]["why"] == f"{what}. Before, it said {old[1]} here: {old[2]}."
-    assert seen[7]["why"] == "Digit 4 was 1 and is 2 now; it has not come to that yet."
-    changed, again = ask(small, "follow", ["type('73113'); key('Home', '0', 'End')", "type('5')"], FOLLOW)
-    assert not all(hidden for *_, hidden in changed["bars"]) and all(hidden for *_, hidden in again["bars"])
-    assert ["first" in name for name, *_ in changed["bars"]] == [digit == 0 for digit in range(10)]
+        read, says, sure, first = seen[undone]["sentence"].split("|")
+        assert re.fullmatch(rf"After {seen[undone]['at']} digits it (still )?says", read)
+        assert first == ("." if says == "7" else ". The first digit was 7.")
+        assert seen[changed]["why"] == f"{what}. Before, it said {says} here: {sure}."
+    assert seen[5]["why"] == "Digit 4 was 1 and is 2 now; it has not come to that yet."
 
 
 @needs_node
-def test_the_sentence_says_what_the_network_does_and_since_when(small):
-    """With made up answers: the digit said has the probability given, each other digit a tenth of the rest."""
-    made_up = """const pretend = (said, p, step) => {
-      now.said.set(said);
-      now.answers.fill((1 - p) / 10);
-      said.forEach((digit, t) => (now.answers[10 * t + digit] = p));
-      move(step);
-    };"""
-    steps = [f"pretend([7, 3, 7, 7, 3], 0.5, {step})" for step in (1, 2, 3, 4, 5)]
-    steps += ["pretend([3, 3, 3, 3, 3], 0.9985, 2)", "pretend([7, 7, 7, 7, 7], 0.99996, 5)"]
-    seen = ask(small, "follow", steps, made_up + FOLLOW)
-    assert [(found["sentence"], found["why"]) for found in seen] == [
-        ("After one digit it says|7|50 %|.", "It has just begun to say so."),
-        ("After 2 digits it says|3|50 %|. The first digit was 7.", "It has lost it again."),
-        ("After 3 digits it says|7|50 %|.", "It has just begun to say so."),
-        ("After 4 digits it still says|7|50 %|.", "It has said so at every step since digit 3."),
-        ("After 5 digits it says|3|50 %|. The first digit was 7.", "It has lost it again."),
-        ("After 2 digits it says|3|99.85 %|. The first digit was 7.", "It does not know it yet."),
-        ("After 5 digits it still says|7|over 99.99 %|.", "It has said so at every step."),
-    ]
-    bars = [[text for _, text, _ in found["bars"]] for found in (seen[1], seen[6])]
-    assert bars == [["5.0 %"] * 3 + ["50.0 %"] + ["5.0 %"] * 6, ["0.0 %"] * 7 + ["> 99.9 %"] + ["0.0 %"] * 2]
-
-
-@needs_node
-def test_it_plays_ever_faster_to_the_end_and_is_quiet_meanwhile(small):
-    """Six steps a second at first: step 1 + ⌊18 (e^(t/3) − 1)⌋ after t seconds."""
-    steps = ["type('0123456789'.repeat(10)); key('Home')", "key(' '); began = playing.began", "frame(began + 500)"]
-    steps += ["frame(began + 3000)", "key(' '); frame(began + 4000)", "page.play.onclick(); began = playing.began"]
-    steps += ["frame(began + 500)", "frame(began + 9000)", "key(' ', 'ArrowRight')"]
-    seen = ask(small, "follow", steps, "let began;" + FOLLOW)
-    assert [found["at"] for found in seen] == [1, 1, 4, 31, 31, 31, 34, 100, 2]
-    plays = [(found["button"], found["live"]) for found in seen]
-    assert plays == [("Pause", "off") if k in (1, 2, 3, 5, 6) else ("Play", "polite") for k in range(9)]
-    for calm, at, button in ((False, [1, 1], "Pause"), (True, [5, 100], "Play")):  # where motion is not wanted
-        seen = ask(small, "follow", ["", "page.lengths.children[1].onclick()"], FOLLOW, calm)
-        assert [(found["at"], found["button"]) for found in seen] == [(step, button) for step in at]
-
-
-@needs_node
-def test_of_100000_digits_a_piece_is_read_at_a_time_and_what_is_in_sight_is_drawn(small):
-    """By the stub's clock, 25 ms a piece. The step asked for is shown as soon as it is computed."""
+def test_of_100000_digits_a_piece_is_read_at_a_time(small):
+    """By the stub's clock, 25 ms a piece."""
     function = """() => {
       page.drawn.onsubmit({ preventDefault() {} }, page.count.value = "1e9");
-      go(now.digits.length);
-      const seen = [now.digits.length, at === now.done, at < 100000], began = performance.now();
+      const began = performance.now();
       compute();
-      seen.push(performance.now() - began < 30);
-      while (now.done < 100000) compute();
-      return [...seen, at, page.tape.texts.length < 30, page.all.textContent, page.whole.hidden];
+      return [now.digits.length, performance.now() - began < 30, now.done > 0, now.done < 100000];
     }"""
-    assert ask(small, function) == [100_000, True, True, True, 100_000, True, "100,000", False]
+    assert ask(small, function) == [100_000, True, True, True]
 
 
 @needs_chromium
@@ -315,13 +241,12 @@ def test_the_units_are_those_that_the_first_digit_explains_and_a_code_is_their_m
     assert np.abs(stored).max() <= 1 and np.abs(stored[:, None] - stored).max(2)[~np.eye(10, dtype=bool)].min() > 0.3
 
 
-def test_the_page_needs_nothing_but_itself_and_its_record_names_the_network_by_its_place_in_the_project(page):
+def test_the_page_needs_nothing_but_itself_its_place_is_printed_and_the_seed_draws_its_digits(
+    page, tmp_path, monkeypatch, capsys
+):
     assert {path.name for path in page.path.parent.glob("[!.]*")} == {"config.json", "result.json", "explore.html"}
     assert_needs_nothing_but_itself(page.html)
     assert page.result["network"] == "outputs/pretrained/lstm"
-
-
-def test_where_the_page_lies_is_printed_and_the_seed_draws_its_digits(tmp_path, monkeypatch, capsys, page):
     monkeypatch.chdir(tmp_path)
     html = (start("my page", 7) / "explore.html").read_text("utf-8")
     assert (tmp_path / "my page" / "explore.html").as_uri() in capsys.readouterr().out

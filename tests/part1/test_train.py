@@ -1,13 +1,11 @@
 """A training run of Part 1: that it learns, that each flag reaches what it should, what it chooses and leaves."""
 
 import copy
-import math
 
-from common.files import read_json
-from common.find import read_metrics
+from common.files import read_json, read_metrics
 from part1 import train
 from part1.networks.trained import load
-from part1.palindromes import ENCODINGS, draw_dataset, encode, split
+from part1.palindromes import draw_dataset, encode, split
 from part1.tasks.memory import evaluate, training_digits
 from tests.tiny_runs import PART1, differences
 
@@ -29,7 +27,7 @@ def scripted(monkeypatch, *scores: tuple[float, float]) -> list[dict]:
 
 def test_by_default_it_learns_palindromes_of_six_digits_without_a_mistake_and_leaves_what_it_should(tmp_path):
     folder = train.train(train.parse_args(["--device", "cpu", "--out_dir", str(tmp_path / "run")]))
-    names = {path.name for path in folder.iterdir() if path.name != ".lock"}
+    names = {path.name for path in folder.glob("[!.]*")}
     assert names == {"config.json", "metrics.jsonl", "checkpoint.pt", "curves.png", "result.json"}
     assert Image.open(folder / "curves.png").size == (1350, 495)
     config, result = (read_json(folder / name) for name in ("config.json", "result.json"))
@@ -40,7 +38,6 @@ def test_by_default_it_learns_palindromes_of_six_digits_without_a_mistake_and_le
     assert epochs < 100 and result["sequences_seen"] == 800 * epochs  # twenty in a row without an error; 1,000 exist
     assert 0 < rows[0]["seconds"] < rows[-1]["seconds"] <= result["seconds"]
     assert [row["epoch"] for row in rows] == list(range(1, epochs + 1))
-    assert all(math.isfinite(value) for row in rows for value in row.values())
     assert set(config["arguments"]) == set(vars(train.parse_args([]))) - {"resume"}
 
     dataset, (_, validation, test) = draw_dataset(5, 10_000, 0), split(1000, 0.8)
@@ -50,33 +47,32 @@ def test_by_default_it_learns_palindromes_of_six_digits_without_a_mistake_and_le
     assert scores[1][1] == result["test_accuracy"]
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("encoding", ["raw", "one_hot"])
 def test_the_parts_are_disjoint_of_the_sizes_asked_for_and_encoded_as_asked_for(encoding, run, inputs):
-    read = inputs(train)
     flags = "--data_size 200 --portion_train 0.7 --batch_size 60 --seed 3 --input_length 6 --lengths 4"
     folder = run(PART1, *flags.split(), *(["--input_dim", 10] if encoding == "one_hot" else ["--encoding", encoding]))
     dataset = draw_dataset(6, 200, 3)
     training, validation, test = (encode(dataset[part][0], encoding).tolist() for part in split(200, 0.7))
     assert (len(training), len(validation), len(test)) == (140, 30, 30)
     assert not {str(x) for x in training} & {str(x) for x in validation + test}
-    assert [len(batch["x"]) for batch in read if batch["trains"]] == [60, 60, 20] * 2
-    seen = [x for batch in read if batch["trains"] for x in batch["x"]]
+    assert [len(batch["x"]) for batch in inputs if batch["trains"]] == [60, 60, 20] * 2
+    seen = [x for batch in inputs if batch["trains"] for x in batch["x"]]
     assert sorted(seen[:140]) == sorted(seen[140:]) == sorted(training)
     assert seen[:140] != seen[140:]  # each epoch has an order of its own
-    evaluated = [batch["x"] for batch in read if not batch["trains"]]
+    evaluated = [batch["x"] for batch in inputs if not batch["trains"]]
     assert evaluated[:3] == [validation, validation, test]  # once an epoch; and test once, at the end
     told = training_digits(read_json(folder / "config.json")["arguments"])  # what part1/evaluate.py leaves out
     assert encode(told[:, :-1], encoding).tolist() == training
 
 
 def test_the_seed_decides_the_order_and_the_palindromes_of_the_table_too(run, inputs):
-    read, orders, tables = inputs(train), [], []
+    orders, tables = [], []
     for seed in (0, 0, 1):
-        read.clear()
+        inputs.clear()
         run(PART1, "--seed", seed, "--max_epoch", "1", "--lengths", "10")
         digits = encode(draw_dataset(4, 120, seed)[:][0], "scaled").tolist()
-        orders.append([digits.index(x) for batch in read[:3] for x in batch["x"]])
-        tables.append([batch["x"] for batch in read[5:]])
+        orders.append([digits.index(x) for batch in inputs[:3] for x in batch["x"]])
+        tables.append([batch["x"] for batch in inputs[5:]])
     assert orders[0] == orders[1] != orders[2] and sorted(orders[0]) == sorted(orders[2])
     assert tables[0] == tables[1] != tables[2]
 

@@ -2,8 +2,7 @@
 
 from unittest import mock
 
-from common.files import read_csv
-from common.find import read_metrics
+from common.files import read_csv, read_metrics
 from common.studies import PlannedRun
 from part1.lstm import initialise
 from part1.networks.by_name import NETWORKS
