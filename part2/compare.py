@@ -8,17 +8,16 @@
 Each run is a call of part2/train_gan.py. Of a finished one there remain, in --out_dir, a row of runs.csv, its rows of
 curves.csv (one an epoch) and a strip of digits.png: its first samples, not chosen. From these alone it draws table.md
 (the last measurement), board.md (when distances of 20, 10, 5 and 3 were first reached), compare.png (the distance over
-epochs and at the end) and samples.png. Runs in the tables are not made again, so a comparison that was stopped
-continues if you start it again, and recipes or seeds can be added later.
+epochs and at the end) and samples.png. Runs in the tables are not made again: start it again to continue, or to add
+recipes (part2/recipes/recipes.py) or seeds.
 
-Settings are chosen by validation images, so these are the default; --eval_split test --data_size 60000 is for what is
-reported in the end. The recipes are defined in part2/recipes/recipes.py.
+Settings are chosen by validation images; --eval_split test --data_size 60000 is for what is reported in the end.
 """
 
 import argparse
 import sys
 from dataclasses import asdict
-from itertools import cycle, groupby
+from itertools import cycle, groupby, product
 from pathlib import Path
 from statistics import mean
 
@@ -26,10 +25,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import cli
 from common.figures import STYLES, bare_axes, log_ticks, new_figure, plain_axes, save_figure, save_picture, tile
-from common.files import read_csv, write_atomic, write_csv
-from common.find import OUTPUTS, read_metrics
+from common.files import read_csv, read_metrics, write_atomic, write_csv
+from common.find import OUTPUTS
 from common.studies import PlannedRun, interval, make_runs, markdown_table
-from part2.judges.judge import COLUMNS, SAMPLES, SPLITS, WITHOUT_VALIDATION, Judge, in_floors, real_baseline, sample
+from part2.judges.judge import COLUMNS, SAMPLES, SPLITS, WITHOUT_VALIDATION, Judge, in_floors, sample
 from part2.networks.trained import load_generator
 from part2.recipes.recipes import PRECISIONS, RECIPES
 
@@ -42,32 +41,27 @@ REAL = "real training images"
 GOALS = (20, 10, 5, 3)  # Fréchet distances of the board
 SHARED = ("n_epochs", "data_size", "eval_interval", "eval_split", "precision")  # settings of all runs
 MEANS = ("generator_loss", "discriminator_loss", "accuracy_real", "accuracy_fake")
-MEASURED = tuple(dict.fromkeys(["frechet", "frechet_autoencoder", *list(COLUMNS)[2:]]))  # columns of curves.csv
-
-
-def family(recipe: str) -> str:
-    """The recipe of which this one changes a part, or itself."""
-    return recipe.split("_")[0]
+MEASURED = [*list(COLUMNS)[2:], "frechet_autoencoder", "logit_training", "logit_unseen", "logit_generated"]
 
 
 def by_recipe(rows: list[dict]) -> dict[str, list[dict]]:
     """Recipe → its runs, in the order of RECIPES and of seeds."""
-    names = dict.fromkeys([*RECIPES, *(row["recipe"] for row in rows)])  # a table may hold recipes that are gone
-    found = {name: [row for row in rows if row["recipe"] == name] for name in names}
-    return {name: sorted(runs, key=lambda row: row["seed"]) for name, runs in found.items() if runs}
+    found = {name: [] for name in [*RECIPES, *(row["recipe"] for row in rows)]}  # some recipes may be gone
+    for row in sorted(rows, key=lambda row: row["seed"]):
+        found[row["recipe"]].append(row)
+    return {name: runs for name, runs in found.items() if runs}
 
 
 def curve(folder: Path) -> list[dict]:
     """A run's rows of curves.csv, one an epoch: means over its batches, and what was measured at its end."""
     points, start = [], 0
-    for epoch, rows in groupby(read_metrics(folder), key=lambda row: row["epoch"]):
-        rows = list(rows)
+    for epoch, group in groupby(read_metrics(folder), key=lambda row: row["epoch"]):
+        *_, last = rows = list(group)
         weights = np.diff([start, *(row["batch"] for row in rows)])  # a row is the mean over these batches
-        point = {"seconds": rows[-1]["seconds"]}
-        point |= {name: np.average([row[name] for row in rows], weights=weights).item() for name in MEANS}
-        point |= {name: rows[-1][name] for name in MEASURED if name in rows[-1]}
-        points.append({"epoch": epoch} | {name: float(f"{value:.6g}") for name, value in point.items()})
-        start = rows[-1]["batch"]
+        point = last | {name: np.average([row[name] for row in rows], weights=weights) for name in MEANS}
+        shown = [name for name in ("seconds", *MEANS, *MEASURED) if name in point]
+        points.append({"epoch": epoch} | {name: float(f"{point[name]:.6g}") for name in shown})
+        start = last["batch"]
     return points
 
 
@@ -90,10 +84,10 @@ def to_table(rows: list[dict], real: dict) -> str:
     Distances are in floors, ± half their 95 % interval if there are three seeds or more. A measure that one of the runs
     lacks, because it is newer, leaves an empty cell.
     """
-    lines = [[name, len(ends), ends[0]["epochs"], *cells(ends, real)] for name, ends in by_recipe(rows).items()]
-    lines.append([REAL, "", "", *cells([real], real)])
+    found = by_recipe(rows).items()
+    lines = [[name, str(len(ends)), str(ends[0]["epochs"]), *cells(ends, real)] for name, ends in found]
     header = ["recipe", "seeds", "epochs", *COLUMNS.values(), "a digit's share"]
-    return markdown_table(header, [list(map(str, line)) for line in lines])
+    return markdown_table(header, [*lines, [REAL, "", "", *cells([real], real)]])
 
 
 def cells(ends: list[dict], real: dict) -> list[str]:
@@ -105,10 +99,9 @@ def cells(ends: list[dict], real: dict) -> list[str]:
             continue
         values = [end[name] for end in ends]
         digits = 1 if mean(values) >= 10 else 3 if name == "smudged" else 2
+        average, lowest, highest = (f"{pick(values):.{digits}f}" for pick in (mean, min, max))
         around = f" ± {interval(values):.{digits}f}" if name.startswith("floors") and len(ends) > 2 else ""
-        lowest, highest = (f"{value:.{digits}f}" for value in (min(values), max(values)))
-        spread = f" ({lowest}–{highest})" if lowest != highest else ""
-        texts.append(f"{mean(values):.{digits}f}{around}{spread}")
+        texts.append(f"{average}{around}" + (f" ({lowest}–{highest})" if lowest != highest else ""))
     shares = [end[f"share_{digit}"] for end in ends for digit in range(10)]
     return [*texts, f"{100 * min(shares):.1f}–{100 * max(shares):.1f} %"]
 
@@ -125,9 +118,9 @@ def to_board(rows: list[dict], curves: list[dict]) -> str:
         for goal in GOALS:
             reached = [point for point in curves if point["run"] in names and point.get("frechet", goal + 1) <= goal]
             first = {point["run"]: point for point in reversed(reached)}.values()
-            epochs, seconds = (mean(point[key] for point in first) if first else 0 for key in ("epoch", "seconds"))
             missing = "" if len(first) == len(runs) else f" ({len(first)} of {len(runs)})"
-            line.append(f"{seconds:,.0f} s, {epochs:.0f} epochs{missing}" if first else "never")
+            seconds, epochs = (f"{mean(p[key] for p in first):,.0f}" if first else "" for key in ("seconds", "epoch"))
+            line.append(f"{seconds} s, {epochs} epochs{missing}" if first else "never")
         lines.append(line)
     return markdown_table(["recipe", "seeds", *(f"to {goal}" for goal in GOALS)], lines)
 
@@ -135,13 +128,14 @@ def to_board(rows: list[dict], curves: list[dict]) -> str:
 def draw_quality(rows: list[dict], curves: list[dict], real: dict, path: Path) -> None:
     """Distance ÷ floor over epochs, a line for each run, and at the end."""
     recipes, lines = by_recipe(rows), {}
-    styles = dict(zip(dict.fromkeys(map(family, [*RECIPES, *recipes])), cycle(STYLES), strict=False))
+    families = dict.fromkeys(name.split("_")[0] for name in [*RECIPES, *recipes])  # others change a part of these
+    styles = dict(zip(families, cycle(STYLES), strict=False))
     figure = new_figure(9, max(3.4, 1.6 + 0.24 * len(recipes)))
     over_epochs, end = figure.subplots(1, 2, width_ratios=(1, 1.1))
     for place, (recipe, runs) in enumerate(recipes.items()):
-        is_family = recipe == family(recipe)
-        style = styles[family(recipe)] | ({"linewidth": 1.6} if is_family else {"linewidth": 0.6, "alpha": 0.6})
-        label = recipe if is_family else f"{family(recipe)}, changed"
+        family, *change = recipe.split("_")
+        style = styles[family] | ({"linewidth": 0.6, "alpha": 0.6} if change else {"linewidth": 1.6})
+        label = f"{family}, changed" if change else family
         for row in runs:
             points = [point for point in curves if point["run"] == row["run"] and "frechet" in point]
             floors = [point["frechet"] / real["frechet"] for point in points]
@@ -151,8 +145,7 @@ def draw_quality(rows: list[dict], curves: list[dict], real: dict, path: Path) -
         end.scatter(floors, [place] * len(runs), s=16, color=style["color"], alpha=0.7, zorder=3)
     over_epochs.set(xscale="log", yscale="log", xlabel="epoch", ylabel="distance ÷ floor")
     over_epochs.axhline(1, color="0.3", linewidth=0.8)
-    place = {"xytext": (0, 3), "xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-    over_epochs.annotate("real images", (0.02, 1), fontsize=8, **place)
+    over_epochs.text(0.02, 1.03, "real images", fontsize=8, transform=over_epochs.get_yaxis_transform())
     end.set_yticks(range(len(recipes)), [name.replace("_", " ") for name in recipes], fontsize=8)
     end.invert_yaxis()
     end.set(xscale="log", xlabel=f"distance ÷ floor after {max(row['epochs'] for row in rows)} epochs")
@@ -161,8 +154,7 @@ def draw_quality(rows: list[dict], curves: list[dict], real: dict, path: Path) -
     figure.legend(lines.values(), lines.keys(), loc="outside upper left", ncols=4, frameon=False, fontsize=8)
     for axis in (over_epochs.xaxis, over_epochs.yaxis, end.xaxis):
         log_ticks(axis)
-    for axes in (over_epochs, end):
-        plain_axes(axes)
+        plain_axes(axis.axes)
     save_figure(figure, path)
 
 
@@ -188,14 +180,13 @@ def draw_samples(rows: list[dict], digits: np.ndarray, path: Path) -> None:
 def compare(args: argparse.Namespace) -> None:
     """Make the runs that are missing, then all tables and pictures."""
     shared, plan = [word for name in SHARED for word in (f"--{name}", str(getattr(args, name)))], []
-    for recipe in args.recipes:
-        for seed in args.seeds:
-            flags = ["--recipe", recipe, "--seed", str(seed), *shared]
-            plan.append(PlannedRun(f"{recipe}-seed{seed}", TRAIN, flags, {"recipe_fields": asdict(RECIPES[recipe])}))
+    for recipe, seed in product(args.recipes, args.seeds):
+        flags = ["--recipe", recipe, "--seed", str(seed), *shared]
+        plan.append(PlannedRun(f"{recipe}-seed{seed}", TRAIN, flags, {"recipe_fields": asdict(RECIPES[recipe])}))
     rows = make_runs(args.out_dir, plan, args.jobs, (*SHARED, "number_format"), curve, keep_digits)
     if not any(row["run"] == REAL for row in rows):
-        real = {"run": REAL} | real_baseline(Judge(args.eval_split, cli.device("auto")), SAMPLES)
-        write_csv(args.out_dir / "runs.csv", [*read_csv(args.out_dir / "runs.csv"), real])
+        real = {"run": REAL} | Judge(args.eval_split, cli.device("auto")).baseline(SAMPLES)
+        write_csv(args.out_dir / "runs.csv", [*rows, real])
     redraw(args.out_dir)
 
 
@@ -227,11 +218,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--out_dir", type=Path, default=OUTPUTS / "part2" / "compare", help="the folder of the runs and results")
     args = parser.parse_args(argv)
     if args.eval_split == "validation" and args.data_size > WITHOUT_VALIDATION:
-        most = f"{WITHOUT_VALIDATION} is the most with --eval_split validation; or --eval_split test"
-        parser.error(f"argument --data_size: {most}")
+        parser.error(f"--data_size: more than {WITHOUT_VALIDATION} only with --eval_split test")
     if args.n_epochs % args.eval_interval:
-        last = f"--n_epochs {args.n_epochs} is not a multiple of it, so the last epoch would not be measured"
-        parser.error(f"argument --eval_interval: {args.eval_interval}: {last}")
+        parser.error(f"--eval_interval: --n_epochs {args.n_epochs} is not a multiple of it; the last must be measured")
     return args
 
 

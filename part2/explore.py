@@ -1,6 +1,5 @@
-"""A page that runs your generator in a browser: drag between two or three digits, see what lies between, save the walk.
+"""A page that runs a generator in a browser: drag between two or three digits, see what lies between, save the walk.
 
-    python part2/explore.py --run FOLDER                          your own: a run of train_gan.py, or a checkpoint of it
     python part2/explore.py                                       the newest run's generator
     python part2/explore.py --run outputs/pretrained/generator    the pretrained generator
 
@@ -10,13 +9,9 @@ internet, and result.json. The dragged point stands for
 
     z = w_1 z_1 + w_2 z_2 + w_3 z_3,    w_k ≥ 0 and w_1 + w_2 + w_3 = 1
 
-with z_k latent points whose images the classifier reads confidently as the digits chosen; between two digits that is
-(1 − α) z_1 + α z_2. The page draws G(z), and beside it what the classifier reads. It saves the walk z_1 → z_2 (→ z_3),
-ten steps from each to the next, as a PNG strip with a name that says the digits: walk-9-3-2.png. For a GIF see
-part2/interpolate.py.
-
-All numbers are stored as float32: each pixel drawn is then within one of 255 grey levels of PyTorch's, and each
-probability within 1e-3.
+with z_k latent points whose images the classifier reads confidently as the digits chosen. The page draws G(z), within
+one of 255 grey levels of PyTorch's, and beside it what the classifier reads, within 1e-3. It saves the walk z_1 → z_2
+(→ z_3), ten steps from each to the next, as a PNG strip.
 """
 
 import argparse
@@ -76,10 +71,8 @@ def explore(args: argparse.Namespace) -> Path:
     z, probability = draw_and_read(generator, classifier, args.seed)
     digits = probability.argmax(1).unique().tolist()
     if len(digits) < 2:
-        raise cli.UserError(
-            f"{source}: the classifier reads all of {len(z):,} images as a {digits[0]}; "
-            "train it for longer, or name another --run"
-        )
+        what = f"the classifier reads all of {len(z):,} images as a {digits[0]}"
+        raise cli.UserError(f"{source}: {what}; train it for longer, or name another --run")
     ends = {digit: points[:ENDS] for digit, points in find_ends(z, probability, digits).items()}
     page = build_page(generator, classifier, ends)
 

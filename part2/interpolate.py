@@ -5,8 +5,8 @@
 
 It takes the newest finished run of train_gan.py in outputs/part2, else the pretrained generator, and finds latent
 points whose images a classifier reads as the digits asked for. Writes a folder outputs/part2/interpolate-seedN-TIME
-with one picture for each walk (the images, and below them what the classifier reads all along), a GIF of each walk, and
-result.json: the readings, and what stands in the middle of many such walks.
+with a picture and a GIF of each walk, and result.json: what the classifier reads all along, and in the middle of many
+such walks.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def draw_walk(images: torch.Tensor, reads: torch.Tensor, probability: torch.Tens
 
     `reads` (n, 10) are the probabilities of the n images, `probability` (many, 10) those of points evenly between.
     """
-    n = len(images)
+    n, x = len(images), torch.linspace(0, len(images) - 1, len(probability))
     figure = new_figure(max(4.0, 0.72 * n), 2.9)
     row, curves = figure.subplots(2, 1, height_ratios=(1, 1.9))
     row.imshow(tile(images, n), cmap="gray", vmin=0, vmax=255)
@@ -42,15 +42,13 @@ def draw_walk(images: torch.Tensor, reads: torch.Tensor, probability: torch.Tens
     row.set_xticks([13.5 + 30 * k for k in range(n)], labels, fontsize=9)
     row.set_yticks([])
     bare_axes(row)
-    x = torch.linspace(0, n - 1, len(probability))
     shown = (probability.amax(0) >= 0.1).nonzero().flatten().tolist()
     for digit, style in zip(shown, cycle(STYLES), strict=False):
         curve = 100 * probability[:, digit].cpu()
         curves.plot(x, curve, linewidth=1.4, **style)
         highest = (curve >= curve.max() - 1e-3).nonzero().flatten()
         peak = highest[len(highest) // 2]
-        place = {"xytext": (0, 2), "textcoords": "offset points", "ha": "center"}
-        curves.annotate(digit, (x[peak], curve[peak]), color=style["color"], **place)
+        curves.text(x[peak], curve[peak] + 2, digit, color=style["color"], ha="center")
     curves.set(xlim=(-0.5, n - 0.5), ylim=(-3, 118), yticks=[0, 50, 100], ylabel="read as (%)")
     curves.set_xticks(range(n), [])
     plain_axes(curves)
@@ -63,15 +61,14 @@ def interpolate(args: argparse.Namespace) -> Path:
     source = find_generator(args.run)
     generator = load_generator(source).to(args.device)
     classifier = load_classifier().to(args.device)
-    walks = [args.digits] if args.digits else [[3, 4], [9, 3, 2]]
+    walks, along = [args.digits] if args.digits else [[3, 4], [9, 3, 2]], PATHS[args.mode]
+
+    alpha, finely = (torch.linspace(0, 1, steps, device=args.device) for steps in (args.steps, 101))
 
     z, probability = draw_and_read(generator, classifier, args.seed)
     ends = find_ends(z, probability, [digit for walk in walks for digit in walk])
     shares = (probability.argmax(1).bincount(minlength=10) / len(z)).tolist()
     confident = (probability.amax(1) >= CONFIDENT).float().mean().item()
-    along = PATHS[args.mode]
-    alpha, finely = (torch.linspace(0, 1, steps, device=args.device) for steps in (args.steps, 101))
-
     run = Run.open(args, SCRIPT, f"part2/interpolate-seed{args.seed}")
     print(f"{len(z):,} images: {100 * confident:.0f} % are read with confidence ({CONFIDENT:.0%}); as", end=" ")
     print(", ".join(f"{digit} {100 * share:.1f} %" for digit, share in enumerate(shares)))
@@ -80,20 +77,18 @@ def interpolate(args: argparse.Namespace) -> Path:
         stations = [ends[digit][k % len(ends[digit])] for k, digit in enumerate(walk)]
         images = generator(path_through(stations, along, alpha))
         probability = classifier.read(images)
+        confidence, reads = (part.tolist() for part in probability.max(1))
         between = classifier.read(generator(path_through(stations, along, finely)))
-        name = "walk-" + "-".join(map(str, walk))
+        name, middles = "walk-" + "-".join(map(str, walk)), {}
         draw_walk(images, probability, between, run.folder / f"{name}.png")
-        there_and_back = torch.cat([images, images.flip(0)[1:-1]])
+        there_and_back = [*images, *images.flip(0)[1:-1]]
         save_animation([tile(image.unsqueeze(0), 1) for image in there_and_back], run.folder / f"{name}.gif", scale=6)
-        reads = probability.argmax(1).tolist()
-        middles = {}
         print(f"{' → '.join(map(str, walk))}: read as {' '.join(map(str, reads))}")
         for start, end in pairwise(walk):
-            middle = read_middles(generator, classifier, ends[start], ends[end], along, args.walks, args.seed)
+            middle = read_middles(generator, classifier, (ends[start], ends[end]), along, args.walks, args.seed)
             middles[f"{start}-{end}"] = middle
             text = ", ".join(f"{digit} {100 * share:.0f} %" for digit, share in middle.items() if share >= 0.005)
             print(f"    the middle of {args.walks:,} walks {start} → {end} is read as {text}")
-        confidence = probability.amax(1).tolist()
         results.append({"digits": walk, "reads": reads, "confidence": confidence, "middles": middles})
         print(f"    picture: {run.folder / name}.png and .gif")
     run.finish({"generator": path_as_text(source), "shares": shares, "confident": confident, "walks": results})
@@ -103,8 +98,7 @@ def interpolate(args: argparse.Namespace) -> Path:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
-    digit = cli.int_between(0, 9)
-    add("--digits", type=digit, nargs="+", help="digits to visit, two or more; if not given, both walks")
+    add("--digits", type=cli.int_between(0, 9), nargs="+", help="two or more to visit; if not given, both walks")
     add("--steps", type=cli.int_between(2, 1000), default=11, help="images from one digit to the next, both included")
     add("--mode", choices=PATHS, default="linear", help="straight line, or arc at constant distance from the origin")
     add("--walks", type=cli.int_between(1, 100_000), default=1000, help="walks over which the middles are counted")

@@ -11,7 +11,6 @@ from PIL import Image
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 AT_LEAST = 100
-RANGES = "[0, 1], [-1, 1] or [0, 255]"
 
 
 def load_images(path: Path) -> torch.Tensor:
@@ -23,17 +22,16 @@ def load_images(path: Path) -> torch.Tensor:
     """
     if not path.exists():
         raise UserError(f"--images {path}: there is no such file or folder")
-    images = _in_range(_from_folder(path) if path.is_dir() else _from_array(path), path)
+    if path.is_dir():
+        pictures = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+        if not pictures:
+            raise UserError(f"--images {path}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
+        images = _in_range(np.stack([_read(file) for file in pictures]), path)
+    else:
+        images = _in_range(_from_array(path), path)
     if len(images) < AT_LEAST:
         raise UserError(f"--images {path}: holds {len(images)} images; judging needs at least {AT_LEAST}")
     return images
-
-
-def _from_folder(folder: Path) -> np.ndarray:
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not files:
-        raise UserError(f"--images {folder}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
-    return np.stack([_read(file) for file in files])
 
 
 def _read(file: Path) -> np.ndarray:
@@ -59,12 +57,10 @@ def _from_array(file: Path) -> np.ndarray:
             array = np.load(data, allow_pickle=False)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"--images {file}: is neither a folder nor an array that np.save wrote ({error})") from None
-    shape = getattr(array, "shape", ())
-    if shape[1:] not in ((28, 28), (1, 28, 28), (28, 28, 1), (784,)) or array.dtype.kind not in "uif":
-        raise UserError(
-            f"--images {file}: holds {getattr(array, 'dtype', 'several arrays')} of the shape {shape}; "
-            "expected numbers of the shape (n, 28, 28), (n, 1, 28, 28), (n, 28, 28, 1) or (n, 784)"
-        )
+    shape, kind = getattr(array, "shape", ()), getattr(array, "dtype", "several arrays")
+    if shape[1:] not in ((28, 28), (1, 28, 28), (28, 28, 1), (784,)) or kind.kind not in "uif":
+        expected = "expected numbers of the shape (n, 28, 28), (n, 1, 28, 28), (n, 28, 28, 1) or (n, 784)"
+        raise UserError(f"--images {file}: holds {kind} of the shape {shape}; {expected}")
     return array
 
 
@@ -77,5 +73,6 @@ def _in_range(array: np.ndarray, path: Path) -> torch.Tensor:
     elif low >= -2.55 and 2 <= high <= 257.55:
         pixels = pixels / 127.5 - 1
     elif not (-1.02 <= low <= -0.5 and high <= 1.02):  # true for nan too
-        raise UserError(f"--images {path}: pixels reach from {low:g} to {high:g}; expected {RANGES}")
+        what = f"pixels reach from {low:g} to {high:g}"
+        raise UserError(f"--images {path}: {what}; expected [0, 1], [-1, 1] or [0, 255]")
     return pixels.clamp(-1, 1)

@@ -9,7 +9,6 @@ from part2.gan import PIXELS
 import torch
 from torch import nn
 
-CLASSIFIER, AUTOENCODER = "digit classifier", "autoencoder"  # kinds of checkpoints
 CONFIDENT = 0.95  # a digit read with this probability or more counts as read with confidence
 
 
@@ -18,6 +17,8 @@ class Classifier(nn.Module):
 
     Shapes: images (n, 1, 28, 28) in [−1, 1] → logits (n, 10); `features` returns the 128 numbers before the last layer.
     """
+
+    kind = "digit classifier"  # of its checkpoints
 
     def __init__(self):
         super().__init__()
@@ -51,6 +52,8 @@ class Autoencoder(nn.Module):
     Shapes: images (n, 1, 28, 28) in [−1, 1] → images of the same shape; `features` returns the 64 numbers.
     """
 
+    kind = "autoencoder"
+
     def __init__(self):
         super().__init__()
         layers = [nn.Linear(PIXELS, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 64)]
@@ -64,13 +67,14 @@ class Autoencoder(nn.Module):
 
 def load_classifier(path: Path | str = PRETRAINED / "classifier") -> Classifier:
     """Load the classifier of a checkpoint or a run's folder, in eval mode; UserError if there is none."""
-    network = Classifier()
-    load_state(network, load_checkpoint(path, CLASSIFIER).get("network"), path)
-    return network.eval()
+    return _load(Classifier(), path)
 
 
 def load_autoencoder(path: Path | str = PRETRAINED / "autoencoder") -> Autoencoder:
     """Load the autoencoder of a checkpoint or a run's folder, in eval mode; UserError if there is none."""
-    network = Autoencoder()
-    load_state(network, load_checkpoint(path, AUTOENCODER).get("network"), path)
+    return _load(Autoencoder(), path)
+
+
+def _load(network: nn.Module, path: Path | str) -> nn.Module:
+    load_state(network, load_checkpoint(path, network.kind).get("network"), path)
     return network.eval()

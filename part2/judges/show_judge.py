@@ -5,14 +5,12 @@
 
 10,000 real training images are spoiled in five ways, from not at all to badly: Gaussian noise, blur, shift, cropped
 corners, missing kinds of digits. Writes a folder outputs/part2/show_judge-seedN-TIME with judge.png, metrics.jsonl
-(all scores, a row for each way and strength) and result.json (those before spoiling). The picture has a panel for each
-way. It shows the Fréchet distance to the real images of --split, by the classifier's and by the autoencoder's features,
-divided by the distance of the same training images before they were spoiled. If the judge judges, the curves start at 1
-and rise. Where kinds are missing, each image is as good as before, but there is less variety. The last panel shows that
-precision does not change then, and that recall and coverage fall.
+(all scores, a row for each way and strength) and result.json (those before spoiling). A panel of the picture shows, for
+one way, the Fréchet distance to the real images of --split, by the classifier's and by the autoencoder's features,
+divided by the distance before spoiling. If the judge judges, the curves start at 1 and rise. Where kinds are missing,
+each image is as good as before, but there is less variety: precision stays, recall and coverage fall (last panel).
 
-All strengths of a way share the 10,000 images and the random numbers: the noise is the same, only stronger; the corner
-is the same, only larger. Takes some minutes on one thread.
+All strengths of a way share the 10,000 images and the random numbers. Takes some minutes on one thread.
 """
 
 import argparse
@@ -20,7 +18,6 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -28,10 +25,11 @@ from common import cli, seeds
 from common.figures import STYLES, bare_axes, new_figure, plain_axes, save_figure, tile
 from common.runs import Run
 from part2.images import Digits, load_mnist
-from part2.judges.judge import SAMPLES, SPLITS, Judge, drawn_real
+from part2.judges.judge import SAMPLES, SPLITS, Judge
 
 import torch
 import torch.nn.functional as F
+from matplotlib import rc_context
 
 SCRIPT = "part2/judges/show_judge.py"
 BACKGROUND = -1.0
@@ -59,27 +57,21 @@ def gaussian_blur() -> Callable:
     try:
         from torchvision.transforms.functional import gaussian_blur
     except (ImportError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "torchvision::" not in str(error):
-            raise
         what = "is missing" if isinstance(error, ModuleNotFoundError) else "does not fit the installed torch"
-        raise cli.UserError(f"torchvision {what}: pip install torch torchvision, both from the same index") from None
+        raise cli.UserError(f"torchvision {what}: pip install torch torchvision, both from the same index") from error
     return gaussian_blur
 
 
 def shift(digits: Digits, strength: int, generator: torch.Generator) -> torch.Tensor:
     """Each image is moved up, down, left or right; background comes in. Strength: whole pixels, up to 27."""
-    # columns come in on the left, others leave
     return turned(digits.images, lambda part: F.pad(part, (strength, -strength), value=BACKGROUND), generator)
 
 
 def crop_corner(digits: Digits, strength: int, generator: torch.Generator) -> torch.Tensor:
     """A square in one of the four corners of each image becomes background. Strength: its side, whole pixels."""
-
-    def crop(part: torch.Tensor) -> torch.Tensor:
-        part[..., :strength, :strength] = BACKGROUND
-        return part
-
-    return turned(digits.images, crop, generator)
+    square = torch.zeros(digits.images.shape[2:], dtype=torch.bool)
+    square[:strength, :strength] = True
+    return turned(digits.images, lambda part: part.masked_fill(square, BACKGROUND), generator)
 
 
 def turned(images: torch.Tensor, change: Callable, generator: torch.Generator) -> torch.Tensor:
@@ -99,22 +91,14 @@ def lose_kinds(digits: Digits, strength: int, generator: torch.Generator) -> tor
     return result
 
 
-class Way(NamedTuple):
-    """A way to spoil images: what it is called, in which unit, how much (evenly spaced, from 0 on), and by what."""
-
-    name: str
-    unit: str
-    strengths: tuple[float, ...]
-    spoil: Callable[[Digits, float, torch.Generator], torch.Tensor]
-
-
-WAYS = [
-    Way("Gaussian noise", "standard deviation ÷ pixel range", (0, 0.1, 0.2, 0.3, 0.4), add_noise),
-    Way("blur", "σ in pixels", (0, 0.5, 1, 1.5, 2), blur),
-    Way("shift", "pixels, in a random direction", (0, 1, 2, 3, 4), shift),
-    Way("cropped corner", "side in pixels", (0, 5, 10, 15, 20), crop_corner),
-    Way("missing kinds", "kinds of digits missing, 9 first", (0, 2, 4, 6, 8), lose_kinds),
-]
+# Name → how images are spoiled, how much (evenly spaced, from 0 on), in which unit.
+WAYS = {
+    "Gaussian noise": (add_noise, (0, 0.1, 0.2, 0.3, 0.4), "standard deviation ÷ pixel range"),
+    "blur": (blur, (0, 0.5, 1, 1.5, 2), "σ in pixels"),
+    "shift": (shift, (0, 1, 2, 3, 4), "pixels, in a random direction"),
+    "cropped corner": (crop_corner, (0, 5, 10, 15, 20), "side in pixels"),
+    "missing kinds": (lose_kinds, (0, 2, 4, 6, 8), "kinds of digits missing, 9 first"),
+}
 
 
 def show_judge(args: argparse.Namespace) -> Path:
@@ -122,68 +106,62 @@ def show_judge(args: argparse.Namespace) -> Path:
     gaussian_blur()  # so that it is not found missing after the first way
     judge = Judge(args.split, args.device)
     run = Run.open(args, SCRIPT, f"part2/show_judge-seed{args.seed}")
-    drawn = drawn_real(judge, args.seed, SAMPLES)
+    drawn = judge.draw_real(args.seed, SAMPLES)
     digits = Digits(judge.training[drawn], load_mnist("train").labels[drawn])
     unspoiled = judge(digits.images)
     shown = [(digits.labels == digit).nonzero()[0].item() for digit in EXAMPLES]
     print(f"{len(drawn):,} training images, spoiled, compared with MNIST's {len(judge.real):,} {args.split} images")
     print("distance ÷ unspoiled    " + "".join(f"{name:>12}" for name in (*DISTANCES, *VARIETY)))
-    rows, examples = [], {}
-    for way in WAYS:
-        examples[way.name] = []
-        for strength in way.strengths:
-            images = way.spoil(digits, strength, seeds.generator(args.seed, "spoil", way.name))
+    rows, examples = [], {name: [] for name in WAYS}
+    for way, (spoil, strengths, _) in WAYS.items():
+        for strength in strengths:
+            images = spoil(digits, strength, seeds.generator(args.seed, "spoil", way))
             found = judge(images) if strength else unspoiled
-            rows.append({"way": way.name, "strength": strength, **found})
+            rows.append({"way": way, "strength": strength, **found})
             run.log(rows[-1], len(rows))
-            examples[way.name].append(images[shown])
+            examples[way].append(images[shown])
             numbers = [found[name] / unspoiled[name] for name in DISTANCES.values()] + [found[name] for name in VARIETY]
-            print(f"{way.name:16} {strength:7g}" + "".join(f"{number:12.3f}" for number in numbers))
-    draw_picture(rows, examples, unspoiled, run.folder)
+            print(f"{way:16} {strength:7g}" + "".join(f"{number:12.3f}" for number in numbers))
+    draw_picture(rows, examples, run.folder / "judge.png")
     run.finish({"unspoiled": unspoiled})
     print(f"picture: {run.folder / 'judge.png'}")
     return run.folder
 
 
-def draw_picture(rows: list[dict], examples: dict[str, list], unspoiled: dict[str, float], folder: Path) -> None:
-    """judge.png: the scores over the strength, and below each strength what it does to some digits."""
+@rc_context({"font.size": 8})
+def draw_picture(rows: list[dict], examples: dict[str, list[torch.Tensor]], path: Path) -> None:
+    """The scores over the strength, and below each strength what it does to some digits; the last way comes twice."""
     figure = new_figure(9, 8.2)
     panels = figure.subplots(4, 3, height_ratios=[1.2, 1] * 2)
-    ways = [*WAYS, WAYS[-1]]  # the last one is drawn twice: its distance, and what it does to variety
+    ways = [*WAYS, "missing kinds"]
     for k, (way, axes, strip) in enumerate(zip(ways, panels[::2].flat, panels[1::2].flat, strict=True)):
-        is_distance = k < len(WAYS)
-        middles = [13.5 + 30 * column for column in range(len(way.strengths))]  # of the examples, in pixels
-        seen = torch.stack(examples[way.name], dim=1)  # (digits, strengths, 1, 28, 28)
-        sheet = tile((seen[:3] if is_distance else seen[3:]).flatten(0, 1), len(way.strengths))
-        strip.imshow(sheet, cmap="gray", vmin=0, vmax=255)
-        strip.set_xlabel(way.unit, fontsize=8)
-        strip.set_xticks(middles, [f"{strength:g}" for strength in way.strengths])
-        strip.set_yticks([])
-        bare_axes(strip)
-        strip.tick_params(labelsize=8)
-
-        curves = {label: (name, unspoiled[name]) for label, name in DISTANCES.items()}
-        curves = curves if is_distance else {name: (name, 1) for name in VARIETY}
-        for (label, (name, unit)), style in zip(curves.items(), STYLES if is_distance else STYLES[2:], strict=False):
-            values = [row[name] / unit for row in rows if row["way"] == way.name]
-            axes.plot(middles, values, label=label, marker="o", markersize=3, linewidth=1.4, **style)
+        found, is_distance = [row for row in rows if row["way"] == way], k < len(WAYS)
+        seen = torch.stack(examples[way], dim=1)  # (digits, strengths, 1, 28, 28)
+        sheet = tile((seen[:3] if is_distance else seen[3:]).flatten(0, 1), len(found))
         if is_distance:
+            curves = {label: [row[name] / found[0][name] for row in found] for label, name in DISTANCES.items()}
             axes.axhline(1, color="0.4", linewidth=0.8)
-            axes.set_yscale("log")
+            axes.set(title=way, yscale="log", ylim=(0.6, 1000))
             axes.yaxis.set_major_formatter("{x:g}")
-        axes.set_ylim((0.6, 1000) if is_distance else (0, 1.05))
-        axes.set_xlim(strip.get_xlim())
+        else:
+            curves = {name: [row[name] for row in found] for name in VARIETY}
+            axes.set(title=f"{way}: variety", ylabel="share", ylim=(0, 1.05))
+        middles = [13.5 + 30 * column for column in range(len(found))]  # of the examples, in pixels
+        for (label, values), style in zip(curves.items(), STYLES if is_distance else STYLES[2:], strict=False):
+            axes.plot(middles, values, label=label, marker="o", markersize=3, linewidth=1.4, **style)
+        strip.imshow(sheet, cmap="gray", vmin=0, vmax=255)
+        strip.set(xlabel=WAYS[way][2], yticks=[])
+        strip.set_xticks(middles, [f"{row['strength']:g}" for row in found])
         axes.set_xticks(middles, [])
-        axes.set_title(way.name if is_distance else f"{way.name}: variety", fontsize=10)
-        axes.tick_params(labelsize=8)
+        axes.set_xlim(strip.get_xlim())
         plain_axes(axes)
+        bare_axes(strip)
     for axes in panels[::2, 0]:
-        axes.set_ylabel("distance ÷ that of unspoiled images", fontsize=8)
-    panels[0, 0].legend(frameon=False, fontsize=8, loc="upper left")
-    panels[0, 0].text(middles[-1], 0.95, "real images", fontsize=8, va="top", ha="right")
-    panels[2, 2].legend(frameon=False, fontsize=8, loc="lower left")
-    panels[2, 2].set_ylabel("share", fontsize=8)
-    save_figure(figure, folder / "judge.png")
+        axes.set_ylabel("distance ÷ that of unspoiled images")
+    panels[0, 0].text(middles[-1], 0.95, "real images", va="top", ha="right")
+    for axes, place in ((panels[0, 0], "upper left"), (panels[2, 2], "lower left")):
+        axes.legend(frameon=False, loc=place)
+    save_figure(figure, path)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -12,9 +12,7 @@ used once, at the end. It writes a folder outputs/part2/NAME-seedN-TIME with met
 import argparse
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -23,11 +21,10 @@ from common.files import save_checkpoint
 from common.runs import Run
 from common.training import RunningMeans
 from part2.images import Digits, load_mnist
-from part2.judges.networks import AUTOENCODER, CLASSIFIER, CONFIDENT, Autoencoder, Classifier
+from part2.judges.networks import CONFIDENT, Autoencoder, Classifier
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 SCRIPT = "part2/judges/train_judges.py"
 
@@ -54,55 +51,47 @@ def measure_autoencoder(network: Autoencoder, test: Digits) -> dict[str, float]:
     return {"test_error": redraw(network, *test)["loss"].item()}
 
 
-class Setup(NamedTuple):
-    """How a network is trained and measured."""
-
-    network: type[nn.Module]
-    kind: str  # of its checkpoint
-    losses: Callable  # (network, images, labels) → the loss, and what else is logged, by name
-    logged: tuple[str, ...]  # these names
-    measure: Callable  # (network, MNIST's test images and labels) → the result
-    n_epochs: int
-    learning_rate: float  # of Adam at its highest
-
-
-SETUPS = {
-    "classifier": Setup(Classifier, CLASSIFIER, classify, ("loss", "accuracy"), measure_classifier, 5, 3e-3),
-    "autoencoder": Setup(Autoencoder, AUTOENCODER, redraw, ("loss",), measure_autoencoder, 10, 2e-3),
+SETUPS = {  # name → the network, a batch's losses, the names of these, what is measured in the end
+    "classifier": (Classifier, classify, ("loss", "accuracy"), measure_classifier),
+    "autoencoder": (Autoencoder, redraw, ("loss",), measure_autoencoder),
 }
+EPOCHS = {"classifier": 5, "autoencoder": 10}
+LEARNING_RATES = {"classifier": 3e-3, "autoencoder": 2e-3}  # of Adam at its highest
 
 
 def train_judges(args: argparse.Namespace) -> Path:
     """One training run; returns its folder."""
-    setup = SETUPS[args.judge]
+    kind_of_network, losses_of, logged, measure = SETUPS[args.judge]
     training, test = (Digits(*(part.to(args.device) for part in load_mnist(split))) for split in ("train", "test"))
     torch.manual_seed(args.seed)  # the initial weights; nothing else draws from the global generator
-    network = setup.network().to(args.device)
+    network = kind_of_network().to(args.device)
     optimizer = torch.optim.Adam(network.parameters(), lr=args.learning_rate)
     batches = args.n_epochs * -(-len(training.images) // args.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, total_steps=max(1, batches))
 
     run = Run.open(args, SCRIPT, f"part2/{args.judge}-seed{args.seed}")
-    means = RunningMeans(*setup.logged, device=args.device)
+    means = RunningMeans(*logged, device=args.device)
     table = cli.Table(epoch="d", loss=".4f", accuracy=".4f", seconds=".1f")
     print(run.folder)
     started = time.monotonic()
-    for epoch in range(1, args.n_epochs + 1):
-        order = torch.randperm(len(training.images), generator=seeds.generator(args.seed, "order", epoch))
-        for index in order.to(args.device).split(args.batch_size):
-            losses = setup.losses(network, training.images[index], training.labels[index])
-            optimizer.zero_grad()
-            losses["loss"].backward()
-            optimizer.step()
-            schedule.step()
-            means.add(*losses.values(), weight=len(index))
-        row = {"epoch": epoch, **means.take(), "seconds": time.monotonic() - started}
-        run.log(row, epoch)
-        table.print_row(row)
+    with cli.progress_bar(args.n_epochs, "epoch") as bar:
+        for epoch in range(1, args.n_epochs + 1):
+            order = torch.randperm(len(training.images), generator=seeds.generator(args.seed, "order", epoch))
+            for index in order.to(args.device).split(args.batch_size):
+                losses = losses_of(network, training.images[index], training.labels[index])
+                optimizer.zero_grad()
+                losses["loss"].backward()
+                optimizer.step()
+                schedule.step()
+                means.add(*losses.values(), weight=len(index))
+            row = {"epoch": epoch, **means.take(), "seconds": time.monotonic() - started}
+            run.log(row, epoch)
+            table.print_row(row)
+            bar.update()
 
     data = {"name": "MNIST", "size": len(training.images)}
-    save_checkpoint(run.checkpoint, setup.kind, {"data": data, "network": network.state_dict()})
-    result = setup.measure(network.eval(), test)
+    save_checkpoint(run.checkpoint, network.kind, {"data": data, "network": network.state_dict()})
+    result = measure(network.eval(), test)
     run.finish(result | {"epochs": args.n_epochs, "seconds": time.monotonic() - started})
     print(f"on MNIST's test images: {', '.join(f'{name} {value:.4f}' for name, value in result.items())}")
     return run.folder
@@ -117,8 +106,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--learning_rate", type=cli.float_between(0), help="Adam's highest learning rate; if not given, 3e-3 or 2e-3")
     cli.add_shared_flags(parser)
     args = parser.parse_args(argv)
-    args.n_epochs = SETUPS[args.judge].n_epochs if args.n_epochs is None else args.n_epochs
-    args.learning_rate = args.learning_rate or SETUPS[args.judge].learning_rate
+    args.n_epochs = EPOCHS[args.judge] if args.n_epochs is None else args.n_epochs
+    args.learning_rate = args.learning_rate or LEARNING_RATES[args.judge]
     return args
 
 

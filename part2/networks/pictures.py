@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from common.figures import draw_metrics, new_figure, save_animation, save_figure, tile
-from common.find import read_metrics
+from common.files import read_metrics
 from common.runs import Run
 from part2.gan import Game
 
@@ -25,8 +25,7 @@ def end_of_epoch(folder: Path, epoch: int, names: tuple[str, ...], batches_per_e
     rows = [row for row in read_metrics(folder) if row["epoch"] == epoch]
     weights = np.diff([(epoch - 1) * batches_per_epoch, *(row["batch"] for row in rows)])  # a row is their mean
     means = {name: np.average([row[name] for row in rows], weights=weights).item() for name in names}
-    measured = rows[-1].keys() - {"epoch", "batch", "seconds", *names}
-    return means | {name: value for name, value in rows[-1].items() if name in measured}
+    return means | {name: rows[-1][name] for name in rows[-1] if name not in ("epoch", "batch", "seconds", *names)}
 
 
 def grids_of(folder: Path) -> list[Path]:

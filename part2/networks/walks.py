@@ -1,6 +1,6 @@
 """Walks through latent space: their ends, the paths between them, and the digits in their middle."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from common import seeds
@@ -58,10 +58,8 @@ def find_ends(z: torch.Tensor, probability: torch.Tensor, digits: list[int]) -> 
     for digit in sorted(set(digits)):
         read_so = probability.argmax(1) == digit
         if not read_so.any():
-            raise UserError(
-                f"--digits {digit}: the classifier reads none of {len(z):,} images as a {digit}; "
-                "the generator draws too few kinds of digits: train it for longer, or name another --run"
-            )
+            what = f"the classifier reads none of {len(z):,} images as a {digit}"
+            raise UserError(f"--digits {digit}: {what}; train the generator for longer, or name another --run")
         confident = z[probability[:, digit] >= CONFIDENT]
         ends[digit] = confident if len(confident) else z[(probability[:, digit] * read_so).argmax()].unsqueeze(0)
     return ends
@@ -69,17 +67,12 @@ def find_ends(z: torch.Tensor, probability: torch.Tensor, digits: list[int]) -> 
 
 @torch.no_grad()
 def read_middles(
-    generator: Generator,
-    classifier: Classifier,
-    starts: torch.Tensor,
-    ends: torch.Tensor,
-    along: Callable,
-    n: int,
-    seed: int,
+    generator: Generator, classifier: Classifier, ends: Sequence[torch.Tensor], along: Callable, n: int, seed: int
 ) -> dict[int, float]:
-    """What the classifier reads in the middle of n random walks: digit → share, the most frequent digit first."""
+    """What the classifier reads in the middle of n random walks between two sets of points, `ends`, each (any number,
+    latent_dim): digit → share, the most frequent digit first."""
     rng = seeds.generator(seed, "pairs")
-    pairs = [points[torch.randint(len(points), (n,), generator=rng).to(points.device)] for points in (starts, ends)]
-    middles = along(*pairs, torch.tensor([0.5], device=starts.device)).squeeze(1)
+    z1, z2 = (points[torch.randint(len(points), (n,), generator=rng).to(points.device)] for points in ends)
+    middles = along(z1, z2, torch.tensor([0.5], device=z1.device)).squeeze(1)
     counts = classifier.read(generator(middles)).argmax(1).bincount(minlength=10) / n
     return {digit: counts[digit].item() for digit in counts.argsort(descending=True).tolist()}

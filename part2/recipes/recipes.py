@@ -16,13 +16,11 @@ PRECISIONS = ("float32", "bf16")
 class Loss(NamedTuple):
     """A loss of the game, made of the logits (n,) of real and of generated images.
 
-    generator       generated → the generator's loss; if `paired`: (generated, real) →
-    discriminator   (real, generated) → the discriminator's
-    paired          whether it compares each generated image with a real one, so that only differences mean something
+    If it is `paired`, it compares each generated image with a real one, so that only differences mean something.
     """
 
-    generator: Callable[..., torch.Tensor]
-    discriminator: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    generator: Callable[..., torch.Tensor]  # generated → loss; if paired: (generated, real) →
+    discriminator: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (real, generated) → loss
     paired: bool = False
 
 
@@ -40,37 +38,23 @@ LOSSES = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """What may differ between two ways to train.
+    """What may differ between two ways to train."""
 
-    optimizer       adam, or rmsprop (with the second of Adam's betas as its α)
-    betas           of Adam: how slowly its averages of the gradient and of its square forget
-    learning_rate   of the discriminator, at first
-    generator_rate  the generator's learning rate as a multiple of the discriminator's
-    halving         epochs after which the learning rate is half of what it was at first: lr / (1 + epoch / halving);
-                    0: constant
-    linear_decay    whether both rates also fall to 0 in a straight line over all epochs. The number of epochs is then
-                    part of the recipe, so a run cannot be given more of them later
-    loss            a name in LOSSES
-    penalty         γ, the weight of the gradient penalty; 0: none
-    signs           how many of the numbers of z are signs (`Generator.draw`)
-    average         how slowly the average of the generator's weights forgets, at most; 0: no average, sample from the
-                    last weights
-    width           how many times as wide the hidden layers of both networks are
-    epsilon         what BatchNorm adds to the variance
-    """
-
-    optimizer: str = "adam"
-    betas: tuple[float, float] = (0.9, 0.999)
-    learning_rate: float = 2e-4
-    generator_rate: float = 1.0
+    optimizer: str = "adam"  # adam, or rmsprop (with the second of Adam's betas as its α)
+    betas: tuple[float, float] = (0.9, 0.999)  # of Adam: how slowly its averages of the gradient and its square forget
+    learning_rate: float = 2e-4  # of the discriminator, at first
+    generator_rate: float = 1.0  # the generator's learning rate as a multiple of the discriminator's
+    # Epochs after which the learning rate is half of what it was at first: lr / (1 + epoch / halving). 0: constant.
     halving: float = 0.0
+    # Whether both rates also fall to 0 in a straight line over all epochs. Then a run cannot be given more of them.
     linear_decay: bool = False
-    loss: str = "non_saturating"
-    penalty: float = 0.0
-    signs: int = 0
+    loss: str = "non_saturating"  # a name in LOSSES
+    penalty: float = 0.0  # γ, the weight of the gradient penalty; 0: none
+    signs: int = 0  # how many of the numbers of z are signs (`Generator.draw`)
+    # How slowly the average of the generator's weights forgets, at most. 0: no average, sample from the last weights.
     average: float = 0.0
-    width: int = 1
-    epsilon: float = 1e-5
+    width: int = 1  # how many times as wide the hidden layers of both networks are
+    epsilon: float = 1e-5  # what BatchNorm adds to the variance
 
     @property
     def losses(self) -> Loss:
@@ -91,9 +75,7 @@ class Recipe:
 
 REFERENCE = Recipe()
 IMPROVED = Recipe(betas=(0.0, 0.99), learning_rate=5e-4, halving=20, penalty=0.3, average=0.9999)
-CRISP = replace(
-    IMPROVED, generator_rate=2.0, halving=0, linear_decay=True, signs=20
-)  # fewer digits smudged, less varied
+CRISP = replace(IMPROVED, generator_rate=2.0, halving=0, linear_decay=True, signs=20)  # clearer, less varied
 
 RECIPES = {
     "reference": REFERENCE,

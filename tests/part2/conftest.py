@@ -23,8 +23,6 @@ def few(monkeypatch, mnist) -> dict[str, Digits]:
     monkeypatch.setattr(part2.judges.judge, "VALIDATION", 200)
     for module in (part2.judges.judge, part2.evaluate, part2.judges.show_judge):
         monkeypatch.setattr(module, "SAMPLES", 200)
-    for module in (part2.judges.judge, part2.evaluate):
-        monkeypatch.setattr(module, "BIRTHDAY_SAMPLES", 400)
     return parts
 
 

@@ -3,15 +3,16 @@
 import json
 import shutil
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import common.studies
 import part2.compare
 from common.cli import UserError
 from common.figures import tile
-from common.files import read_csv, read_json, write_csv, write_json
+from common.files import read_csv, read_json, write_json
 from common.find import PRETRAINED
 from common.machine import ROOT
-from part2.compare import REAL, compare, draw_quality, draw_samples, keep_digits, parse_args, redraw, to_board, to_table
+from part2.compare import REAL, compare, parse_args, redraw, to_board, to_table
 from part2.judges.judge import COLUMNS, sample
 from part2.networks.trained import load_generator
 from part2.recipes.recipes import RECIPES
@@ -22,40 +23,44 @@ from PIL import Image
 
 PUBLISHED = ROOT / "outputs" / "report" / "part2"
 MEANS = {"generator_loss": 2.0, "discriminator_loss": 3.0, "accuracy_real": 0.5, "accuracy_fake": 0.25}
-FIRST_EPOCH = {"generator_loss": 1.8, "discriminator_loss": 2.6, "accuracy_real": 0.6, "accuracy_fake": 0.4}
+MEASURED = {"frechet": 2.3456789, "smudged": 0.1, "logit_training": 1.5, "logit_unseen": 0.5, "logit_generated": -1.0}
+AN_EPOCH = {"generator_loss": 1.8, "discriminator_loss": 2.6, "accuracy_real": 0.6, "accuracy_fake": 0.4}
 
 
 @pytest.mark.parametrize("name", ["board", "collapse", "compare", "crisp", "levers", "soon", "bf16", "board-bf16"])
 def test_the_published_tables_follow_from_the_recorded_runs(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(part2.compare, "save_figure", lambda figure, path: path.touch())
+    """And the pictures: a line for each run over the epochs, and its end; the last line is that of real images."""
+    saved = []
+    monkeypatch.setattr(part2.compare, "save_figure", lambda figure, path: saved.append(figure))
     for file in ("runs.csv", "curves.csv", "digits.png"):
         shutil.copy(PUBLISHED / name / file, tmp_path)
     redraw(tmp_path)
     for file in ("table.md", "board.md"):
         assert (tmp_path / file).read_text(encoding="utf-8") == (PUBLISHED / name / file).read_text(encoding="utf-8")
-    assert (tmp_path / "compare.png").exists() and (tmp_path / "samples.png").exists()
+    *runs, real = read_csv(tmp_path / "runs.csv")
+    over_epochs, end = saved[0].axes
+    ends = sorted(x for points in end.collections for x in points.get_offsets()[:, 0])
+    assert sorted(line.get_ydata()[-1] for line in over_epochs.lines[:-1]) == pytest.approx(ends, rel=1e-5)
+    assert ends == pytest.approx(sorted(run["frechet"] / real["frechet"] for run in runs)) and len(saved) == 2
 
 
 def test_flags_reach_the_runs_that_are_asked_for_and_the_judge(tmp_path, monkeypatch):
-    asked, judged = [], []
+    asked, judged, judge = [], [], SimpleNamespace(baseline=lambda n: {"frechet": 2.5, "images": n})
     monkeypatch.setattr(part2.compare, "make_runs", lambda *of: asked.append(of) or [])
-    monkeypatch.setattr(part2.compare, "Judge", lambda *of: of)
-    monkeypatch.setattr(part2.compare, "real_baseline", lambda *of: judged.append(of) or {"frechet": 2.5})
+    monkeypatch.setattr(part2.compare, "Judge", lambda split, device: judged.append(split) or judge)
     monkeypatch.setattr(part2.compare, "redraw", lambda out_dir: None)
-    shared = {"n_epochs": 4, "data_size": 400, "precision": "bf16", "eval_interval": 2, "eval_split": "validation"}
-    flags = [word for name, value in shared.items() for word in (f"--{name}", str(value))]
-    flags += ["--recipes", "reference", "improved_no_average", "--seeds", "0", "3", "--jobs", "2"]
-    compare(parse_args([*flags, "--out_dir", str(tmp_path)]))
+    flags = "--n_epochs 4 --data_size 400 --eval_interval 2 --eval_split validation --precision bf16 --jobs 2"
+    flags += " --recipes reference improved_no_average --seeds 0 3 --out_dir"
+    compare(parse_args([*flags.split(), str(tmp_path)]))
     ((out_dir, runs, jobs, alike, *_),) = asked
-    assert (out_dir, jobs) == (tmp_path, 2) and {run.script for run in runs} == {"part2/train_gan.py"}
+    shared = {"n_epochs": 4, "data_size": 400, "eval_interval": 2, "eval_split": "validation", "number_format": "bf16"}
+    assert (out_dir, jobs) == (tmp_path, 2) and set(alike) >= shared.keys()
     pairs = [(recipe, seed) for recipe in ("reference", "improved_no_average") for seed in (0, 3)]
     for run, (recipe, seed) in zip(runs, pairs, strict=True):
-        settings = run.settings()
-        named = {"number_format" if name == "precision" else name: value for name, value in shared.items()}
-        assert settings.items() >= {**named, "recipe": recipe, "seed": seed}.items() and set(alike) >= set(named)
-        assert run.name == f"{recipe}-seed{seed}" and run.also == {"recipe_fields": asdict(RECIPES[recipe])}
-    assert judged == [(("validation", part2.compare.cli.device("auto")), 10_000)]
-    assert read_csv(tmp_path / "runs.csv") == [{"run": REAL, "frechet": 2.5}]
+        assert run.settings().items() >= {**shared, "recipe": recipe, "seed": seed}.items()
+        assert (run.name, run.script) == (f"{recipe}-seed{seed}", "part2/train_gan.py")
+        assert run.also == {"recipe_fields": asdict(RECIPES[recipe])}
+    assert judged == ["validation"] and read_csv(tmp_path / "runs.csv") == [{"run": REAL, **judge.baseline(10_000)}]
     defaults = vars(parse_args([])).items()
     assert defaults >= {"seeds": [0, 1, 2], "recipes": list(RECIPES), "n_epochs": 200, "eval_interval": 10}.items()
     assert defaults >= {"eval_split": "validation", "data_size": 50_000, "precision": "float32", "jobs": 1}.items()
@@ -68,7 +73,8 @@ def test_one_command_adds_a_seed_to_a_published_table(tmp_path, monkeypatch):
     metrics = [
         {"epoch": 1, "batch": 4, "seconds": 3.0, **MEANS},
         {"epoch": 1, "batch": 5, "seconds": 10 / 3, **dict.fromkeys(MEANS, 1.0)},
-        {"epoch": 2, "batch": 10, "seconds": 8.0, **MEANS, "frechet": 2.3456789, "floors": 3.0, "smudged": 0.1},
+        {"epoch": 2, "batch": 9, "seconds": 7.0, **MEANS},
+        {"epoch": 2, "batch": 10, "seconds": 8.0, **dict.fromkeys(MEANS, 1.0), **MEASURED, "floors": 3.0},
     ]
     finished = [run for run in read_csv(tmp_path / "runs.csv") if run["run"] == "improved-seed0"]
     scores = {name: cell for name, cell in finished[0].items() if name in COLUMNS or name[-1].isdecimal()}
@@ -92,9 +98,14 @@ def test_one_command_adds_a_seed_to_a_published_table(tmp_path, monkeypatch):
     assert added["frechet"] == finished[0]["frechet"] and (added["seed"], added["number_format"]) == (7, "float32")
     *before, first, second = read_csv(tmp_path / "curves.csv")
     assert before == read_csv(PUBLISHED / "compare" / "curves.csv")
-    assert first == {"run": "improved-seed7", "epoch": 1, "seconds": 3.33333, **FIRST_EPOCH}
-    assert second == {"run": "improved-seed7", "epoch": 2, "seconds": 8.0, **MEANS, "frechet": 2.34568, "smudged": 0.1}
-    assert Image.open(tmp_path / "digits.png").size == (478, 30 * 15)
+    assert first == {"run": "improved-seed7", "epoch": 1, "seconds": 3.33333, **AN_EPOCH}
+    assert second == {"run": "improved-seed7", "epoch": 2, "seconds": 8.0, **AN_EPOCH, **MEASURED, "frechet": 2.34568}
+    strips, ours = (
+        np.asarray(Image.open(tmp_path / "digits.png")),
+        sample(load_generator(PRETRAINED / "generator"), 0, 16),
+    )
+    assert strips.shape == (30 * 15, 478) and np.array_equal(strips[-30:-2], tile(ours, 16))
+    assert np.array_equal(strips[:-30], np.asarray(Image.open(PUBLISHED / "compare" / "digits.png")))
     assert cells_of((tmp_path / "table.md").read_text(encoding="utf-8"))[1][:3] == ["improved", "6", "200"]
     with pytest.raises(UserError, match="reference-seed0 had n_epochs 200, and 100 is asked for"):
         compare(parse_args([*flags, "--n_epochs", "100", "--out_dir", str(tmp_path)]))
@@ -146,43 +157,8 @@ def test_the_board_shows_when_a_distance_was_first_reached():
     assert found == ["improved", "2", "15 s, 2 epochs", "30 s, 3 epochs", "40 s, 4 epochs (1 of 2)", "never"]
 
 
-def test_the_picture_shows_each_run_over_epochs_and_the_ends_in_floors(figures, tmp_path, monkeypatch):
-    """Also with more families of recipes than there are styles."""
-    many = dict(RECIPES) | {f"family{k}": RECIPES["reference"] for k in range(9)}
-    monkeypatch.setattr(part2.compare, "RECIPES", many)
-    saved, rows = figures(part2.compare), REFERENCE + IMPROVED + [row("family8", 0, 2)]
-    curves = points("reference", 0, e1=0, e2=600, e4=200) + points("reference", 1, e2=700, e4=300)
-    curves += points("improved", 0, e2=50, e4=7) + points("family8", 0, e4=2)
-    draw_quality(rows, curves, REAL_ROW, tmp_path / "compare.png")
-    over_epochs, end = saved[0].axes
-    *runs, real = over_epochs.lines
-    assert [line.get_ydata().tolist() for line in runs] == [[300, 100], [350, 150], [25, 3.5], [1]]
-    assert all(line.get_xdata().tolist() == [2, 4] for line in runs[:3]) and set(real.get_ydata()) == {1}
-    ends = [offsets.get_offsets().tolist() for offsets in end.collections]
-    assert ends == [[[100, 0], [150, 0]], [[3.5, 1]], [[1, 2]]]
-    assert [label.get_text() for label in end.get_yticklabels()] == ["reference", "improved", "family8"]
-
-
-def test_a_run_leaves_its_curve_and_a_strip_of_digits(figures, tmp_path):
-    """A strip for each run in runs.csv. A crash may have left one that is not there yet."""
-    saved, eight = figures(part2.compare), tile(sample(load_generator(PRETRAINED / "generator"), 0, 16), 16)
-    rows = [row("reference", 0, 2), row("improved", 0, 2), row("reference", 1, 2)]
-    for k, made in enumerate(rows):
-        write_csv(tmp_path / "runs.csv", [*rows[:k], REAL_ROW])
-        for _ in range(2):
-            keep_digits(
-                shutil.copytree(PRETRAINED / "generator", tmp_path / "runs" / made["run"], dirs_exist_ok=True), ""
-            )
-    digits = np.asarray(Image.open(tmp_path / "digits.png"))
-    assert digits.shape == (90, 478) and all(np.array_equal(digits[30 * k : 30 * k + 28], eight) for k in range(3))
-    draw_samples(rows, np.concatenate([digits[:60], 0 * digits[60:]]), tmp_path / "samples.png")
-    sheet = np.full((60, 500), 255)
-    sheet[:28, :238], sheet[:28, 250:488], sheet[30:58, :238] = eight[:, :238], 0, eight[:, :238]
-    assert np.array_equal(saved[0].axes[0].images[0].get_array(), sheet)
-
-
 def test_a_mistake_is_one_line_and_nothing_is_written(mistake):
     never = mistake(part2.compare, "--n_epochs", "5", "--eval_interval", "3")
-    assert "--eval_interval: 3: --n_epochs 5 is not a multiple of it" in never
-    assert "--data_size: 50000 is the most with" in mistake(part2.compare, "--data_size", "50001")
+    assert "--eval_interval: --n_epochs 5 is not a multiple of it" in never
+    assert "--data_size: more than 50000 only with" in mistake(part2.compare, "--data_size", "50001")
     assert parse_args(["--data_size", "50001", "--eval_split", "test"]).data_size == 50_001

@@ -16,19 +16,15 @@ def layers(network: nn.Module, kind: type) -> list[nn.Module]:
     return [module for module in network.modules() if isinstance(module, kind)]
 
 
-def widths(network: nn.Module) -> list[int]:
-    linears = layers(network, nn.Linear)
-    return [linears[0].in_features, *(linear.out_features for linear in linears)]
-
-
 def leaky_relu(a: torch.Tensor) -> torch.Tensor:
     return torch.maximum(a, 0.2 * a)
 
 
 def test_widths_are_the_assignments_times_the_width():
     for width in (1, 2):
-        assert widths(Generator(100, width)) == [100, *(width * n for n in (128, 256, 512, 1024)), 784]
-        assert widths(Discriminator(width)) == [784, width * 512, width * 256, 1]
+        networks = Generator(100, width), Discriminator(width)
+        found = [[linear.out_features for linear in layers(network, nn.Linear)] for network in networks]
+        assert found == [[*(width * n for n in (128, 256, 512, 1024)), 784], [width * 512, width * 256, 1]]
 
 
 @pytest.mark.parametrize(("cpu", "fast"), [("vendor_id: AuthenticAMD", True), ("vendor_id: GenuineIntel", False)])
@@ -78,10 +74,9 @@ def test_the_discriminator_follows_its_equations():
     torch.testing.assert_close(discriminator.probability(images), 1 / (1 + torch.exp(-logit)), rtol=1e-12, atol=0)
 
 
-NETWORKS = [(Generator(3), torch.randn(4, 3)), (Discriminator(), torch.rand(4, 1, 28, 28))]
-
-
-@pytest.mark.parametrize(("network", "x"), NETWORKS)
+@pytest.mark.parametrize(
+    ("network", "x"), [(Generator(3), torch.randn(4, 3)), (Discriminator(), torch.rand(4, 1, 28, 28))]
+)
 def test_a_wrong_shape_or_dtype_is_named(network, x):
     for wrong in (x[0], x[..., 1:], x.unsqueeze(0)):
         with pytest.raises(ValueError, match=r"the input has the shape .*; expected \(n, "):

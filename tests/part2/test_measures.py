@@ -2,7 +2,7 @@
 
 import math
 
-from part2.judges.measures import frechet, nearest, neighbourhood, pairs_within, radii, score
+from part2.judges.measures import frechet, memorised, nearest, neighbourhood, radii, score
 
 import pytest
 import torch
@@ -101,7 +101,10 @@ def test_nearest_finds_what_looking_at_all_pairs_finds():
         assert distance[k].tolist() == pytest.approx([d for d, _ in pairs[:2]])
 
 
-def test_pairs_within_a_distance_are_counted_once_each():
-    """On a line: 0, 1, 3, 3.5 and, beyond those that are looked at in one go, 0.25."""
-    points = torch.cat([torch.tensor([0.0, 1, 3, 3.5]), torch.arange(10, 1002, 2.0), torch.tensor([0.25])]).unsqueeze(1)
-    assert [pairs_within(points, distance) for distance in (0, 0.2, 0.3, 0.6, 1, 1.1)] == [0, 0, 1, 2, 3, 4]
+def test_what_was_learnt_by_heart_is_found_out(mnist):
+    training, real = mnist["train"].images[:2000], mnist["test"].images[:300]
+    copied = memorised(training[:300] + 0.1, real, training)
+    assert copied["too_near"] == 1 and copied["distance"] == pytest.approx(2.8, rel=0.01)  # √784 · 0.1
+    fair = memorised(mnist["train"].images[2000:2300], real, training)
+    assert fair["too_near"] <= 0.05 and fair["distance"] == pytest.approx(fair["distance_real"], rel=0.1)
+    assert memorised(real, real, training)["too_near"] == pytest.approx(0.01)

@@ -40,17 +40,15 @@ def test_the_generators_gradient_does_not_vanish_where_the_discriminator_is_sure
 def test_gradient_penalty_by_hand():
     """A linear D has the same gradient w everywhere: |w|²."""
     images, w = torch.randn(3, 1, 28, 28).double().requires_grad_(), torch.randn(784).double()
-    found = gradient_penalty(images.flatten(1) @ w, images).item()
-    assert found == pytest.approx(w.square().sum().item())
+    assert gradient_penalty(images.flatten(1) @ w, images).item() == pytest.approx(w.square().sum().item())
 
 
 def test_the_learning_rate_halves_after_the_epochs_named_and_falls_to_0_at_the_end():
     for n_epochs in (100, 200):
         rates = [Recipe(halving=10).rate(epoch, n_epochs) for epoch in (0, 10, 30, 90)]
-        assert rates == pytest.approx([1, 1 / 2, 1 / 4, 1 / 10])
-        assert [Recipe().rate(epoch, n_epochs) for epoch in (0, 99)] == [1, 1]
-    falling = Recipe(linear_decay=True)
-    assert [falling.rate(epoch, 50) for epoch in (0, 20, 49.5, 50)] == pytest.approx([1, 0.6, 0.01, 0])
+        assert rates == pytest.approx([1, 1 / 2, 1 / 4, 1 / 10]) and Recipe().rate(99, n_epochs) == 1
+    falling = [Recipe(linear_decay=True).rate(epoch, 50) for epoch in (0, 20, 49.5, 50)]
+    assert falling == pytest.approx([1, 0.6, 0.01, 0])
     assert Recipe(halving=10, linear_decay=True).rate(40, 50) == pytest.approx(0.2 * 0.2)
 
 

@@ -17,28 +17,22 @@ def float64(values) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def points(n: int, latent_dim: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(n, latent_dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
 def test_slerp_follows_a_quarter_circle_and_along_one_line_the_straight_line():
     walk = slerp(float64([2, 0]), float64([0, 2]), torch.linspace(0, 1, 7, dtype=torch.float64))
     expected = [[2 * math.cos(k * math.pi / 12), 2 * math.sin(k * math.pi / 12)] for k in range(7)]
     torch.testing.assert_close(walk, float64(expected), rtol=0, atol=1e-12)
-    z, alpha = points(1, 100)[0].float(), torch.linspace(0, 1, 5)
+    z, alpha = torch.randn(100), torch.linspace(0, 1, 5)
     for factor in (1.0, 2.0, -1.0, -2.0):  # no arc: sin Ω would be 0; in one latent dimension all pairs are so
         torch.testing.assert_close(slerp(z, factor * z, alpha), lerp(z, factor * z, alpha), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("along", [lerp, slerp])
-@pytest.mark.parametrize("latent_dim", [1, 2, 100])
+@pytest.mark.parametrize("latent_dim", [1, 100])
 def test_walks_go_from_end_to_end_many_at_once_as_one_by_one(along, latent_dim):
-    starts, ends = points(3, latent_dim, seed=1), points(3, latent_dim, seed=2)
+    starts, ends = torch.randn(2, 3, latent_dim, dtype=torch.float64)
     alpha = torch.linspace(0, 1, 4, dtype=torch.float64)
     walks = along(starts, ends, alpha)
-    assert walks.shape == (3, 4, latent_dim)
-    torch.testing.assert_close(walks[:, 0], starts)
-    torch.testing.assert_close(walks[:, -1], ends)
+    torch.testing.assert_close(walks[:, [0, -1]], torch.stack([starts, ends], 1))
     for walk, z1, z2 in zip(walks, starts, ends, strict=True):
         torch.testing.assert_close(walk, along(z1, z2, alpha))
 
@@ -57,16 +51,12 @@ READER = SimpleNamespace(read=lambda images: images)
 
 def reading(**shares: float) -> torch.Tensor:
     """Ten probabilities: reading(d3=0.8, d4=0.2)."""
-    probability = torch.zeros(10)
-    for name, share in shares.items():
-        probability[int(name[1:])] = share
-    return probability
+    return torch.tensor([shares.get(f"d{digit}", 0.0) for digit in range(10)])
 
 
 def ends_among(*readings: torch.Tensor, digits: list[int]) -> dict[int, list[int]]:
     """Which points find_ends takes for each digit, by number."""
-    numbers = torch.arange(len(readings)).unsqueeze(1)
-    found = find_ends(numbers, torch.stack(readings), digits)
+    found = find_ends(torch.arange(len(readings)).unsqueeze(1), torch.stack(readings), digits)
     return {digit: taken.flatten().tolist() for digit, taken in found.items()}
 
 
@@ -88,26 +78,16 @@ def test_ends_are_the_points_read_with_a_confidence_of_95_percent_else_the_sures
         ends_among(reading(d3=0.48, d8=0.52), reading(d1=1), digits=[1, 3])
 
 
-def test_middles_are_counted_by_hand_the_most_frequent_first():
-    """Half-way from (0.6, 0.4) to (0.2, 0.8) of digits 3 and 7 stand (0.4, 0.6): a 7, though it starts at a 3."""
-    start, end = reading(d3=0.6, d7=0.4).unsqueeze(0), reading(d3=0.2, d7=0.8).unsqueeze(0)
-    shares = read_middles(IMAGE, READER, start, end, lerp, 5, seed=0)
-    assert next(iter(shares)) == 7 and shares == {digit: float(digit == 7) for digit in range(10)}
-
-
-def test_each_walk_joins_a_start_and_an_end_drawn_at_random_and_independently():
-    """Of 2 starts and 3 ends all six pairs come about equally often; another seed draws others."""
-    pairs = {}
-
-    def note(z1, z2, alpha):
-        assert alpha.tolist() == [0.5]
-        pairs[seed] = list(zip(z1[:, 0].tolist(), z2[:, 0].tolist(), strict=True))
-        return lerp(z1, z2, alpha)
-
-    starts, ends = (torch.arange(float(m))[:, None].expand(m, 10) for m in (2, 3))
-    for seed in (0, 1):
-        shares = read_middles(IMAGE, READER, starts, ends, note, 600, seed)
-        assert sum(shares.values()) == pytest.approx(1)
-    counts = [pairs[0].count((start, end)) for start in (0, 1) for end in (0, 1, 2)]
-    assert sum(counts) == 600 and all(70 <= count <= 130 for count in counts)  # 100 ± 9 expected
-    assert pairs[0] != pairs[1]
+def test_each_walk_joins_a_start_and_an_end_drawn_at_random_and_independently_and_its_middle_is_read():
+    """Of two starts and two ends all four pairs come about equally often; another seed draws others. Half-way from
+    (0.6, 0.4) to (0.2, 0.8) of digits 3 and 7 stand (0.4, 0.6): a 7, though it starts at a 3."""
+    starts = torch.stack([reading(d3=0.6, d7=0.4), reading(d1=1)])
+    ends = torch.stack([reading(d3=0.2, d7=0.8), reading(d5=0.9)])
+    shares = [read_middles(IMAGE, READER, (starts, ends), lerp, 600, seed) for seed in (0, 1)]
+    assert list(shares[0]) == sorted(shares[0], key=shares[0].get, reverse=True) and shares[0] != shares[1]
+    found = {digit: share for digit, share in shares[0].items() if share}
+    assert found == {
+        1: pytest.approx(0.5, abs=0.08),
+        5: pytest.approx(0.25, abs=0.06),
+        7: pytest.approx(0.25, abs=0.06),
+    }
