@@ -21,8 +21,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from common import cli
-from common.files import write_atomic
-from common.find import OUTPUTS, PRETRAINED, read_metrics
+from common.files import read_metrics, write_atomic
+from common.find import OUTPUTS, PRETRAINED
 from common.machine import ROOT
 from common.studies import PlannedRun, make_runs
 from part2.recipes.recipes import RECIPES

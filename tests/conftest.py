@@ -1,9 +1,7 @@
-"""What all tests share: one thread, hypothesis without clocks, ways to start scripts, outputs of their own."""
+"""What all tests share: one thread, hypothesis without clocks, a script's answer, outputs of their own."""
 
 import ast
 import functools
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,20 +16,6 @@ ROOT = Path(__file__).resolve().parents[1]
 torch.set_num_threads(1)  # the networks here are tiny
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, database=None, max_examples=50)
 hypothesis.settings.load_profile("tests")
-
-
-@pytest.fixture
-def run_script(tmp_path):
-    """Starts a script by its path below the root, in `tmp_path` unless told, without a display; text captured."""
-
-    def run(script: str, *flags, cwd=tmp_path, env=None, timeout=300) -> subprocess.CompletedProcess:
-        command = [sys.executable, str(ROOT / script), *map(str, flags)]
-        environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
-        environment |= {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", **(env or {})}
-        text = {"capture_output": True, "encoding": "utf-8", "errors": "replace"}
-        return subprocess.run(command, cwd=cwd, env=environment, timeout=timeout, check=False, **text)
-
-    return run
 
 
 @pytest.fixture
@@ -122,15 +106,14 @@ def differences_to():
 
         def logits_and_gradients(logits, *parameters) -> list[torch.Tensor | None]:
             loss_weights = torch.randn(logits.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(7)).to(x)
-            of = [x, *parameters, *network.fc.parameters()]
-            return [logits, *torch.autograd.grad((logits * loss_weights).sum(), of, allow_unused=True)]
+            inputs = [x, *parameters, *network.fc.parameters()]
+            return [logits, *torch.autograd.grad((logits * loss_weights).sum(), inputs, allow_unused=True)]
 
         ours = logits_and_gradients(network(x), network.weight_ih, network.weight_hh, network.bias)
-        theirs = network.fc(core(x)[0][:, -1])
-        theirs = logits_and_gradients(theirs, core.weight_ih_l0, core.weight_hh_l0, core.bias_ih_l0)
-        names = ["x", "weight_ih", "weight_hh", "bias", "fc.weight", "fc.bias"]
-        names = ["logits", *(f"gradient of {name}" for name in names)]
+        logits = network.fc(core(x)[0][:, -1])
+        theirs = logits_and_gradients(logits, core.weight_ih_l0, core.weight_hh_l0, core.bias_ih_l0)
         missing = torch.tensor(float("inf"))  # a parameter without a gradient
+        names = ["logits", "x", "weight_ih", "weight_hh", "bias", "fc.weight", "fc.bias"]
         pairs = zip(names, ours, theirs, strict=True)
         return {name: (missing if a is None else (a - b).abs().max()).item() for name, a, b in pairs}
 

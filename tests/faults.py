@@ -20,7 +20,7 @@ from unittest import mock
 from common import cli
 from common.distributed import dist
 from common.training import Training
-from tests.tiny_runs import SCRIPTS, Death, Script, die, lighten
+from tests.tiny_runs import SCRIPTS, Script, die, lighten
 
 import pytest
 import torch
@@ -40,16 +40,17 @@ def disk(fails_at: int = 0, how: Callable = full) -> Iterator[list[str]]:
     Number `fails_at` fails: `full` for this once, or `die`, and then nothing that follows has any effect either. Of
     what was written to a file whose fsync fails, half is there.
     """
-    requests, size_at_opening, dead = [], {}, False
+    requests, size_at_opening = [], {}
     open_, fsync, replace, unlink = Path.open, os.fsync, Path.replace, Path.unlink
 
+    def if_alive() -> None:
+        if how is die and 0 < fails_at <= len(requests):
+            die()
+
     def request(name: str) -> None:
-        nonlocal dead
-        if dead:
-            raise Death
+        if_alive()
         requests.append(name)
         if len(requests) == fails_at:
-            dead = how is die
             how()
 
     def counted_open(path: Path, mode: str = "r", *args, **kwargs):
@@ -71,16 +72,11 @@ def disk(fails_at: int = 0, how: Callable = full) -> Iterator[list[str]]:
             raise
         fsync(handle)
 
-    def counted_replace(path: Path, target: Path) -> Path:
-        request("replace")
-        return replace(path, target)
-
-    def unlink_of_the_living(path: Path, *args, **kwargs) -> None:
-        if dead:
-            raise Death
-        unlink(path, *args, **kwargs)
-
-    on_paths = {"open": counted_open, "replace": counted_replace, "unlink": unlink_of_the_living}
+    on_paths = {
+        "open": counted_open,
+        "replace": lambda path, target: (request("replace"), replace(path, target))[1],
+        "unlink": lambda path, **kwargs: (if_alive(), unlink(path, **kwargs))[1],
+    }
     with mock.patch.multiple(Path, **on_paths), mock.patch.object(os, "fsync", counted_fsync):
         yield requests
 

@@ -25,8 +25,7 @@ def commands_in(text: str) -> list[str]:
     lines = [line.strip().removeprefix("$ ") for line in text.replace("\\\n", " ").splitlines()]
     lines = [re.split(r"\s{2,}(?![-\s])|\s+#", line)[0] for line in lines]
     calls = [call for line in lines for call in re.split(r"\s*(?:&&|\|\||;)\s*", line)]
-    ours = re.compile(rf"make( |$)|(\S+ )*?(\S*python3?|torchrun) (.* )?\S*{SCRIPT}")
-    return [call for call in calls if ours.match(call)]
+    return [call for call in calls if re.match(rf"make( |$)|(\S+ )*?(\S*python3?|torchrun) (.* )?\S*{SCRIPT}", call)]
 
 
 def code_of(page: str) -> str:
@@ -36,9 +35,9 @@ def code_of(page: str) -> str:
     if page.endswith(".ipynb"):
         cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown"]
         text = "\n\n".join("".join(cell["source"]) for cell in cells)
-    fenced = re.findall(r"^```[^\n]*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    outside = re.sub(r"^```[^\n]*\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-    code = [*fenced, *re.findall(r"^    .*$", outside, flags=re.MULTILINE), *re.findall(r"`([^`\n]+)`", outside)]
+    _, *pieces = re.split(r"^```[^\n]*\n", "```\n" + text, flags=re.MULTILINE)  # outside, inside, outside, …
+    outside = "\n".join(pieces[::2])
+    code = [*pieces[1::2], *re.findall(r"^    .*$", outside, flags=re.MULTILINE), *re.findall(r"`([^`\n]+)`", outside)]
     return re.sub(r" N\b", " 1", "\n".join(code))
 
 
@@ -49,8 +48,7 @@ def check(command: str) -> None:
         targets = re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
         assert all(word in targets for word in words[1:] if "=" not in word), command
         return
-    k = next(k for k, word in enumerate(words) if re.search(rf"{SCRIPT}$", word))
-    script = re.search(rf"{SCRIPT}$", words[k]).group()
+    k, script = next((k, found[0]) for k, word in enumerate(words) if (found := re.search(rf"{SCRIPT}$", word)))
     assert script in SCRIPTS, f"{command}: there is no such script"
     flags = list(itertools.takewhile(lambda word: word not in ("|", ">", "&", "2>&1"), words[k + 1 :]))
     try:
@@ -68,14 +66,13 @@ def another_machine(outputs, monkeypatch):
     monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
 
 
-def test_the_assignments_three_commands_work():
-    for command in ("part1/train.py --input_length 10", "part2/train_gan.py", "part2/interpolate.py"):
-        check(f"python {command}")
-
-
-@pytest.mark.parametrize("name", [*PAGES, *TREES])
+@pytest.mark.parametrize("name", ["the assignment", *PAGES, *TREES])
 def test_commands_on_pages_and_in_docstrings_work(name):
-    commands = commands_in(code_of(name) if name in PAGES else ast.get_docstring(TREES[name]) or "")
+    if name == "the assignment":
+        commands = [f"python {call}" for call in ("part1/train.py --input_length 10", "part2/train_gan.py")]
+        commands += ["python part2/interpolate.py"]
+    else:
+        commands = commands_in(code_of(name) if name in PAGES else ast.get_docstring(TREES[name]) or "")
     assert commands or name not in {*PAGES, *SCRIPTS} - {"TEACHING.md", "data/README.md"}
     for command in commands:
         check(command)

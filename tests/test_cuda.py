@@ -64,14 +64,11 @@ def test_replayed_steps_train_as_the_plain_ones(recipe, n_graphs, bf16):
     assert all(torch.equal(first, second) for first, second in zip(found[:half], found[half:], strict=True))
 
 
-@pytest.mark.parametrize("script", [PART1, CURRICULUM], ids=str)
-def test_a_network_trained_there_answers_on_a_cpu(script, tmp_path):
-    network = load(script.start(tmp_path / "run", "--device", "cuda")).network
-    x = torch.randn(3, 4, network.input_dim)
-    torch.testing.assert_close(network(x), network.to(CUDA)(x.to(CUDA)).cpu(), rtol=1e-4, atol=1e-5)
-
-
-def test_the_judge_says_nearly_the_same_there():
+def test_a_network_and_the_judge_say_nearly_the_same_there(tmp_path):
+    for script in (PART1, CURRICULUM):
+        network = load(script.start(tmp_path / script.name, "--device", "cuda")).network
+        x = torch.randn(3, 4, network.input_dim)
+        torch.testing.assert_close(network(x), network.to(CUDA)(x.to(CUDA)).cpu(), rtol=1e-4, atol=1e-5)
     images = sample(load_generator(PRETRAINED / "generator"), seed=0, n=1000)
     there, here = Judge("test", CUDA)(images), Judge("test", torch.device("cpu"))(images)
     assert there == pytest.approx(here, rel=0.02)

@@ -40,11 +40,6 @@ def code_of(cell) -> str:
     return cell.source.replace("%matplotlib inline\n", "")
 
 
-def setup(name: str) -> str:
-    """The first code cell."""
-    return code_of(code_cells(read(name))[0])
-
-
 def check_what_is_shown(notebook) -> None:
     """Every cell has run, in order; there are pictures, no errors, no warnings and no path of the machine it ran on."""
     cells = code_cells(notebook)
@@ -72,30 +67,25 @@ def test_what_is_saved_is_what_a_reader_should_see(name):
     assert not any("execution" in cell.metadata for cell in notebook.cells), "times of execution differ in every run"
 
 
-def ours(module: str) -> bool:
-    return module.split(".")[0] in ("common", "part1", "part2")
-
-
 @all_notebooks
 def test_it_imports_and_calls_what_is_there_with_flags_and_parameters_that_are_taken(name):
     known, calls = {}, 0
     for cell in code_cells(read(name)):
-        tree = ast.parse(code_of(cell))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and ours(node.module):
+        nodes = list(ast.walk(ast.parse(code_of(cell))))
+        for node in nodes:
+            if isinstance(node, ast.ImportFrom) and re.match(r"(common|part1|part2)\b", node.module):
+                module = importlib.import_module(node.module)
                 for alias in node.names:
-                    path = f"{node.module}.{alias.name}"
-                    module = importlib.import_module(node.module)
-                    known[alias.name] = getattr(module, alias.name, None) or importlib.import_module(path)
-        for node in ast.walk(tree):
+                    found = getattr(module, alias.name, None)
+                    known[alias.name] = found or importlib.import_module(f"{node.module}.{alias.name}")
+        for node in nodes:
             if isinstance(node, ast.Attribute) and inspect.ismodule(known.get(ast.unparse(node.value))):
                 known[ast.unparse(node)] = getattr(known[ast.unparse(node.value)], node.attr)
-        for node in ast.walk(tree):
+        for node in nodes:
             function = known.get(ast.unparse(node.func)) if isinstance(node, ast.Call) else None
             if function and not any(isinstance(value, ast.Starred) for value in node.args):
-                inspect.signature(function, follow_wrapped=False).bind(
-                    *node.args, **{keyword.arg: None for keyword in node.keywords}
-                )
+                named = {keyword.arg: None for keyword in node.keywords}
+                inspect.signature(function, follow_wrapped=False).bind(*node.args, **named)
                 calls += 1
             if function and ast.unparse(node) == f"{ast.unparse(node.func)}(flags.split())":
                 (flags,) = re.findall(r'^ *flags = f"(.*)"$', cell.source, flags=re.MULTILINE)
@@ -118,13 +108,9 @@ def test_it_runs_and_writes_below_outputs_alone(name, folder, tmp_path, monkeypa
     for part in ("common", "part1", "part2", "data", "outputs/pretrained"):
         shutil.copytree(ROOT / part, project / part, ignore=shutil.ignore_patterns("__pycache__"))
     before = files_of(project)
-    for variable in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(variable, raising=False)
     for variable in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(variable, str(tmp_path / "jupyter"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-
     notebook, resources = read(name), {"metadata": {"path": str(project / folder)}}
     client = NotebookClient(notebook, timeout=600, coalesce_streams=True, record_timing=False, resources=resources)
     # No kernel that a user has installed under this name: the one of the Python that runs the tests.
@@ -139,15 +125,17 @@ def test_it_runs_and_writes_below_outputs_alone(name, folder, tmp_path, monkeypa
         (ROOT / name).write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
 
 
-@pytest.fixture
-def elsewhere(tmp_path, monkeypatch):
-    """A working directory outside the project; it and the path for imports are put back."""
+def test_the_first_cell_finds_the_project_and_on_colab_it_is_fetched_once(tmp_path, monkeypatch):
+    """VS Code says where the notebook is; without that there is one line."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    return tmp_path
+    monkeypatch.setattr(sys, "path", list(sys.path))  # to be put back
+    setup, other = (code_of(code_cells(read(name))[0]) for name in NOTEBOOKS)
+    assert setup == other
+    with pytest.raises(AssertionError, match="the project is not found"):
+        exec(setup, {})
+    exec(setup, {"__vsc_ipynb_file__": str(ROOT / NOTEBOOKS[0])})
+    assert Path.cwd() == ROOT and sys.path[0] == str(ROOT)
 
-
-def test_on_colab_the_project_is_fetched_once(elsewhere, monkeypatch):
     called = []
 
     def run(command: list[str], check: bool) -> None:
@@ -157,20 +145,12 @@ def test_on_colab_the_project_is_fetched_once(elsewhere, monkeypatch):
             Path(command[-1], "part1").mkdir(parents=True)
             Path(command[-1], "part1", "lstm.py").touch()
 
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setitem(sys.modules, "google.colab", sys)
-    source = setup(NOTEBOOKS[0])
-    assert source == setup(NOTEBOOKS[1])
     with pytest.raises(AssertionError, match="write the project's address"):
-        exec(source, {})
+        exec(setup, {})
     for _ in range(2):
-        exec(source.replace('REPOSITORY = ""', 'REPOSITORY = "https://host/name"'), {})
-        assert Path.cwd() == elsewhere / "project" and sys.path[0] == str(Path.cwd())
+        exec(setup.replace('REPOSITORY = ""', 'REPOSITORY = "https://host/name"'), {})
+        assert Path.cwd() == tmp_path / "project" and sys.path[0] == str(Path.cwd())
     assert [command[-2:] for command in called] == [["https://host/name", "project"], ["-r", "requirements.txt"]]
-
-
-def test_vs_code_says_where_the_notebook_is_and_without_that_there_is_one_line(elsewhere):
-    with pytest.raises(AssertionError, match="the project is not found"):
-        exec(setup(NOTEBOOKS[0]), {})
-    exec(setup(NOTEBOOKS[0]), {"__vsc_ipynb_file__": str(ROOT / NOTEBOOKS[0])})
-    assert Path.cwd() == ROOT and sys.path[0] == str(ROOT)

@@ -41,14 +41,14 @@ class Script:
     def module(self):
         return importlib.import_module(self.name)
 
+    def train(self, *flags) -> Path:
+        return self.module.train(self.module.parse_args([str(flag) for flag in flags]))
+
     def start(self, folder: Path, *flags) -> Path:
         return self.train(*self.tiny.split(), "--out_dir", folder, *flags)
 
     def resume(self, folder: Path, *flags) -> Path:
         return self.train("--resume", folder, *flags)
-
-    def train(self, *flags) -> Path:
-        return self.module.train(self.module.parse_args([str(flag) for flag in flags]))
 
     def saved(self, folder: Path, name: str = "checkpoint.pt") -> dict:
         return load_checkpoint(folder / name, self.kind)
@@ -158,17 +158,19 @@ def refused(script: Script, *flags) -> str:
 
 
 def without(row: dict, *keys: str) -> dict:
+    """The row without these keys."""
     return {key: value for key, value in row.items() if key not in keys}
 
 
 def ending(script: Script, folder: Path) -> dict:
-    """All that a run ends with but for clocks; the metrics as they stand in the file, line by line."""
+    """All that a run ends with but for clocks: its last checkpoint, its metrics, its grids, its result."""
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    result = folder / "result.json"
+    grids = [path for path in sorted(folder.glob("grids/*")) if int(path.stem) % 4 == 0]  # and at former ends
     return {
         "checkpoint": without(script.saved(folder), "clock"),
         "metrics": [without(row, "seconds") for row in metrics],
-        "result": without(read_json(result), "seconds", "run") if result.exists() else None,
+        "grids": {path.name: path.read_bytes() for path in grids},
+        "result": without(read_json(folder / "result.json"), "seconds", "run"),
     }
 
 

@@ -2,67 +2,49 @@
 
 import argparse
 import io
-import subprocess
+import os
 import sys
 from pathlib import PurePath
 from types import SimpleNamespace
 
 from common import cli
 from common.cli import Table, UserError, print_line, progress_bar, quoted
-from tests.conftest import ROOT
 
 import pytest
 import torch
 
 WHOLE, PART, POSITIVE = cli.int_between(3, 7), cli.float_between(0, 1), cli.float_between(0)
-TAKEN = [(WHOLE, "3", 3), (WHOLE, "7", 7), (WHOLE, " +4 ", 4), (PART, "0.999", 0.999), (POSITIVE, "1e300", 1e300)]
+TAKEN = [(WHOLE, "3", 3), (WHOLE, "7", 7), (PART, "0.999", 0.999), (POSITIVE, "1e300", 1e300)]
 TAKEN += [(cli.device, text, torch.device(text)) for text in ("cpu", "cuda", "cuda:1")]
 NEITHER = ["nan", "inf", "-inf", "", "four", "1e999"]
 REFUSED = [(WHOLE, text, "not a whole|not between 3 and 7") for text in ["2", "8", "4.0", "1e1", "9" * 5000, *NEITHER]]
 REFUSED += [(PART, text, "not a number|not above 0 and below 1") for text in ["0", "1", "-0.5", "1e-999", *NEITHER]]
 REFUSED += [(POSITIVE, text, "not above 0, and finite") for text in ["0", "inf", "nan", "1e999"]]
 REFUSED += [(cli.device, "cuda:2", "2 CUDA devices here; use auto or cpu")]
-NO_DEVICE = ["foo", "", "cuda:", "cuda:-1", "cuda:x", "cuda:1:1", "mps"]
-REFUSED += [(cli.device, text, "one of auto, cpu, cuda") for text in NO_DEVICE]
+REFUSED += [(cli.device, text, "one of auto, cpu, cuda") for text in ["foo", "", "cuda:", "cuda:-1", "mps"]]
 
 
-@pytest.fixture(autouse=True)
-def two_gpus(monkeypatch):
+def test_a_value_within_its_limits_is_taken_and_everything_else_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-
-
-def test_a_value_within_its_limits_is_taken_and_everything_else_refused():
-    for convert, text, value in TAKEN:
+    for convert, text, value in [*TAKEN, (cli.device, "auto", torch.device("cuda"))]:
         assert convert(text) == value and type(convert(text)) is type(value)
     for convert, text, message in REFUSED:
         with pytest.raises(argparse.ArgumentTypeError, match=message):
             convert(text)
-
-
-def test_device_auto_takes_cuda_where_there_is_one(monkeypatch):
-    assert cli.device("auto") == torch.device("cuda")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert cli.device("auto") == torch.device("cpu")
 
 
-@pytest.fixture
-def parser():
+def test_a_mistake_is_answered_in_one_line_and_help_shows_the_description_and_the_defaults(capsys):
     parser = cli.Parser("What it does.\n\n    how it is started")
     parser.add_argument("--size", type=cli.int_between(1), default=5, help="how many")
     parser.add_argument("--fast", action="store_true", help="not slowly")
     cli.add_shared_flags(parser)
-    return parser
-
-
-@pytest.mark.parametrize("flags", ["--size 0", "--siz 3", "--size", "3", "--seed -1", "--device foo", "--size=a\nb"])
-def test_a_mistake_is_answered_in_one_line_with_status_2(flags, parser, capsys):
-    with pytest.raises(SystemExit) as caught:
-        parser.parse_args(flags.split(" "))
-    out, err = capsys.readouterr()
-    assert (caught.value.code, out, err.count("\n")) == (2, "", 1) and ": error: " in err
-
-
-def test_help_shows_the_description_as_it_stands_and_each_default_that_says_something(parser):
+    for flags in ("--size 0", "--siz 3", "--size", "3", "--seed -1", "--device foo", "--size=a\nb"):
+        with pytest.raises(SystemExit, match="2"):
+            parser.parse_args(flags.split(" "))
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1) and ": error: " in err
     text = parser.format_help()
     assert "What it does.\n\n    how it is started" in text
     assert "how many (default: 5)" in text and "(default: auto)" in text
@@ -76,21 +58,18 @@ ERRORS += [(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate mem
 ERRORS += [(MemoryError(), 1, MEMORY), (torch.OutOfMemoryError("20 GiB"), 1, MEMORY), (KeyboardInterrupt(), 130, "")]
 
 
-@pytest.mark.parametrize(("raised", "status", "err"), ERRORS, ids=lambda value: type(value).__name__)
-def test_call_turns_an_error_into_a_line_and_a_status(raised, status, err, monkeypatch, capsys):
-    def main():
-        raise raised
+def test_call_turns_an_error_into_a_line_and_a_status_and_hides_no_defect(monkeypatch, capsys):
+    def fail(error: BaseException):
+        raise error
 
     monkeypatch.setattr(sys, "argv", ["part1/s.py"])
-    with pytest.raises(SystemExit) as caught:
-        cli.call(main)
-    assert (caught.value.code, capsys.readouterr().err) == (status, err)
-
-
-def test_a_defect_is_not_hidden_by_call():
-    for defect in (lambda: 1 / 0, lambda: torch.zeros(2) @ torch.zeros(3)):
-        with pytest.raises((ZeroDivisionError, RuntimeError)):
-            cli.call(defect)
+    for error, status, line in ERRORS:
+        with pytest.raises(SystemExit) as caught:
+            cli.call(lambda error=error: fail(error))
+        assert (caught.value.code, capsys.readouterr().err) == (status, line)
+    for defect in (ZeroDivisionError(), RuntimeError("mat1 and mat2 shapes")):
+        with pytest.raises(type(defect)):
+            cli.call(lambda error=defect: fail(error))
 
 
 def test_a_terminal_without_greek_letters_shows_question_marks_and_nothing_fails_without_one(monkeypatch):
@@ -106,13 +85,13 @@ def test_a_terminal_without_greek_letters_shows_question_marks_and_nothing_fails
     cli.call(lambda: print_line("unheard"))
 
 
-def test_a_reader_who_has_left_is_no_error():
-    command = "from common import cli; cli.call(lambda: [print(k) for k in range(100_000)])"
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", command], cwd=ROOT, **pipes) as process:
-        assert process.stdout.readline() == b"0\n"
-        process.stdout.close()
-        assert process.stderr.read() == b"" and process.wait() == 1
+def test_a_reader_who_has_left_is_no_error(monkeypatch, capsys):
+    read, write = os.pipe()
+    os.close(read)
+    with monkeypatch.context() as patch, os.fdopen(write, "w") as stream, pytest.raises(SystemExit, match="1"):
+        patch.setattr(sys, "stdout", stream)
+        cli.call(lambda: print("unheard"))
+    assert stream.closed and capsys.readouterr().err == ""  # Python would complain at exit if closing had failed
 
 
 def test_a_path_gets_the_quotes_that_the_shell_needs(monkeypatch):
@@ -133,14 +112,14 @@ def test_a_table_is_aligned_and_leaves_out_what_it_has_no_column_for(capsys):
 
 
 @pytest.mark.parametrize("is_main", [True, False])
-@pytest.mark.parametrize("on_a_terminal", [True, False])
-def test_lines_are_the_main_process_s_and_so_is_the_bar_on_a_terminal(is_main, on_a_terminal, monkeypatch, capsys):
+def test_lines_are_the_main_process_s_and_so_is_the_bar_on_a_terminal(is_main, monkeypatch, capsys):
     monkeypatch.setattr(cli, "IS_MAIN", is_main)
     print_line("hello")
     print_line("a warning", sys.stderr)
     assert capsys.readouterr() == (("hello\n", "a warning\n") if is_main else ("", ""))
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: on_a_terminal, raising=False)
-    with progress_bar(10, "epoch", done=4):
-        pass
-    assert ("4/10" in sys.stderr.getvalue()) == bool(sys.stderr.getvalue()) == (is_main and on_a_terminal)
+    for on_a_terminal in (True, False):
+        monkeypatch.setattr(sys, "stderr", io.StringIO())
+        sys.stderr.isatty = lambda at=on_a_terminal: at
+        with progress_bar(10, "epoch", done=4):
+            pass
+        assert ("4/10" in sys.stderr.getvalue()) == bool(sys.stderr.getvalue()) == (is_main and on_a_terminal)

@@ -9,8 +9,7 @@ import sys
 
 from common import machine, runs
 from common.cli import quoted
-from common.files import read_json
-from common.find import read_metrics
+from common.files import read_json, read_metrics
 from part1 import show_gates
 from tests import tiny_runs
 from tests.faults import EVERY, end, slowly, soak, take_place, together, wait_until
@@ -23,8 +22,8 @@ pytestmark = [pytest.mark.usefixtures("light"), pytest.mark.skipif(os.name != "p
 HALF = {PART1: "20", CURRICULUM: "16", PART2: "16"}  # of a batch: two processes make as many steps as one
 
 
-def flags(script: Script, *more) -> list:
-    return [*script.tiny.split(), "--batch_size", HALF[script], *more]
+def flags(script: Script, folder, *more) -> list:
+    return [*script.tiny.split(), "--batch_size", HALF[script], "--out_dir", folder, *more]
 
 
 def two(script: Script, log, *flags, during=contextlib.nullcontext) -> list[int]:
@@ -35,36 +34,33 @@ def two(script: Script, log, *flags, during=contextlib.nullcontext) -> list[int]
 @contextlib.contextmanager
 def watched(folder):
     """Write down what each process has: its run's folder, the size of its part of a batch, its weights at the end."""
-    modules, sizes, seen = {}, set(), {}
+    modules, sizes, folders = {}, set(), []
 
     def look(module, inputs) -> None:
         if torch.is_grad_enabled():
             modules[id(module)] = module
             sizes.add(len(inputs[0]))
 
-    def ask(training) -> None:
-        seen["folder"] = str(training._run.folder)
-        torch.nn.modules.module.register_module_forward_pre_hook(look)
-
     runs.OUTPUTS = folder / f"outputs{machine.RANK}"
-    with tiny_runs.after_step(1, ask):
+    torch.nn.modules.module.register_module_forward_pre_hook(look)
+    with tiny_runs.after_step(1, lambda training: folders.append(str(training._run.folder))):
         yield
     weights = [parameter.detach() for module in modules.values() for parameter in module.parameters()]
-    torch.save({**seen, "sizes": sizes, "weights": weights}, folder / f"seen{machine.RANK}")
+    torch.save({"folders": folders, "sizes": sizes, "weights": weights}, folder / f"seen{machine.RANK}")
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    """pair(script): where two processes that nothing happened to have left log.0, log.1 and what each of them has seen,
-    and the run's folder, which the main one has named."""
+    """pair(script): a folder with log.0, log.1 and what each of two processes has seen that nothing happened to, and
+    the run's folder, which the main one has named."""
 
     @functools.cache
     def run(script: Script):
         folder = tmp_path_factory.mktemp("pair")
-        assert two(script, folder / "log", *flags(script), during=functools.partial(watched, folder)) == [0, 0]
-        seen = [torch.load(folder / f"seen{rank}") for rank in range(2)]
+        without_out_dir = flags(script, None)[:-2]
+        assert two(script, folder / "log", *without_out_dir, during=functools.partial(watched, folder)) == [0, 0]
         (run,) = (folder / "outputs0").glob("*/*")
-        return folder, seen, run
+        return folder, run
 
     return run
 
@@ -72,7 +68,7 @@ def pair(tmp_path_factory):
 @pytest.mark.parametrize("script", [PART1, CURRICULUM], ids=str)
 def test_two_processes_with_half_a_batch_each_train_as_one_with_the_whole(script, pair, tmp_path):
     """Part 2 does so too but for BatchNorm, which normalises with each process's own part."""
-    one, both = read_metrics(script.start(tmp_path / "one")), ending(script, pair(script)[2])["metrics"]
+    one, both = read_metrics(script.start(tmp_path / "one")), ending(script, pair(script)[1])["metrics"]
     assert len(one) == len(both) == 2
     for row, row_of_both in zip(one, both, strict=True):
         assert row_of_both == pytest.approx({name: row[name] for name in row_of_both}, rel=1e-4, abs=1e-6)
@@ -80,18 +76,19 @@ def test_two_processes_with_half_a_batch_each_train_as_one_with_the_whole(script
 
 @all_scripts
 def test_each_has_half_of_every_batch_the_same_weights_and_only_the_main_one_writes_and_speaks(script, pair):
-    folder, (first, second), run = pair(script)
+    folder, run = pair(script)
+    first, second = (torch.load(folder / f"seen{rank}") for rank in range(2))
     assert first["weights"] and differences(first["weights"], second["weights"]) == []  # to the last bit
     half = int(HALF[script])
     assert max(first["sizes"]) == (2 * half if script is PART2 else half)  # a discriminator sees real and fake ones
     assert read_json(run / "config.json")["arguments"]["processes"] == 2
-    assert first["folder"] == second["folder"] == str(run) and not (folder / "outputs1").exists()
+    assert first["folders"] == second["folders"] == [str(run)] and not (folder / "outputs1").exists()
     assert (folder / "log.0").read_text().startswith(str(run)) and (folder / "log.1").read_text() == ""
 
 
 def test_a_folder_that_is_not_empty_ends_both_in_one_line(tmp_path):
     (tmp_path / "mine.txt").touch()
-    assert two(PART1, tmp_path / "log", *flags(PART1), "--out_dir", tmp_path) == [2, 1]
+    assert two(PART1, tmp_path / "log", *flags(PART1, tmp_path)) == [2, 1]
     for rank, why in enumerate(["is not empty; name a new folder", "another process of this run has ended"]):
         (line,) = (tmp_path / f"log.{rank}").read_text().splitlines()
         assert why in line
@@ -107,20 +104,19 @@ STOPS += [pytest.param(script, rank, 3, marks=soak) for script in SCRIPTS.values
 
 @pytest.mark.parametrize(("script", "rank", "step"), STOPS, ids=str)
 def test_a_signal_to_one_stops_all_and_resumed_they_end_in_the_same_bits(script, rank, step, pair, tmp_path):
-    during, out_dir = functools.partial(signal_to, rank, step), ("--out_dir", tmp_path / "run")
-    assert two(script, tmp_path / "log", *flags(script), *out_dir, during=during) == [143, 143]
-    way = f"stopped by SIGTERM; to continue: --resume {quoted(tmp_path / 'run')}\n"
-    assert (tmp_path / "log.0").read_text().endswith(way)
-    assert "processes 2 → 1" in tiny_runs.refused(script, "--resume", tmp_path / "run")
-    assert two(script, tmp_path / "log", "--resume", tmp_path / "run") == [0, 0]
-    assert differences(ending(script, pair(script)[2]), ending(script, tmp_path / "run")) == []
+    folder, log, during = tmp_path / "run", tmp_path / "log", functools.partial(signal_to, rank, step)
+    assert two(script, log, *flags(script, folder), during=during) == [143, 143]
+    assert (tmp_path / "log.0").read_text().endswith(f"stopped by SIGTERM; to continue: --resume {quoted(folder)}\n")
+    assert "processes 2 → 1" in tiny_runs.refused(script, "--resume", folder)
+    assert two(script, log, "--resume", folder) == [0, 0]
+    assert differences(ending(script, pair(script)[1]), ending(script, folder)) == []
 
 
 @pytest.mark.parametrize("victim", [0, 1])
 @pytest.mark.parametrize("script", [PART1, pytest.param(PART2, marks=soak)], ids=str)
 def test_when_one_dies_the_other_ends_in_one_line_and_a_good_checkpoint_remains(script, victim, pair, tmp_path):
     folder = tmp_path / "run"
-    started = together(script, tmp_path / "log", *flags(script), "--out_dir", folder, *EVERY, during=slowly)
+    started = together(script, tmp_path / "log", *flags(script, folder, *EVERY), during=slowly)
     wait_until(lambda: tiny_runs.rows_in(folder) >= 1, started[0])
     started[victim].kill()
     assert end(started[1 - victim]) == 1 and end(started[victim]) == -signal.SIGKILL
@@ -128,16 +124,16 @@ def test_when_one_dies_the_other_ends_in_one_line_and_a_good_checkpoint_remains(
     assert "error: another process of this run has ended" in line
     assert not (folder / "result.json").exists()
     assert two(script, tmp_path / "log", "--resume", folder) == [0, 0]
-    assert differences(ending(script, pair(script)[2]), ending(script, folder)) == []
+    assert differences(ending(script, pair(script)[1]), ending(script, folder)) == []
 
 
 def test_torchrun_trains_as_two_children_do(pair, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
-    command += [PART1.module.__file__, *flags(PART1, "--out_dir", tmp_path / "run")]
+    command += [PART1.module.__file__, *flags(PART1, tmp_path / "run")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, stdout=-1, stderr=subprocess.STDOUT, text=True, check=False)
     assert done.returncode == 0 and done.stdout.count("test accuracy") == 1, done.stdout
-    assert differences(ending(PART1, pair(PART1)[2]), ending(PART1, tmp_path / "run")) == []
+    assert differences(ending(PART1, pair(PART1)[1]), ending(PART1, tmp_path / "run")) == []
 
 
 def test_a_script_without_torchrun_among_several_processes_says_so_in_one_line(answer, tmp_path, monkeypatch):

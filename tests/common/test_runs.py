@@ -7,8 +7,8 @@ from pathlib import Path
 
 from common import machine, runs
 from common.cli import UserError
-from common.files import lock_folder, read_json, write_json
-from common.find import find_run, newest, read_metrics
+from common.files import lock_folder, read_json, read_metrics, write_json
+from common.find import find_run, newest
 from common.runs import Run, path_as_text, read_config
 from tests.faults import disk
 from tests.tiny_runs import files_of
@@ -25,19 +25,14 @@ def start(folder) -> Run:
 
 
 def test_a_new_run_writes_down_how_it_was_started(tmp_path, monkeypatch):
+    """Also where a package is missing: Part 1 needs no torchvision."""
     monkeypatch.setattr(runs, "ROOT", tmp_path / "a")
+    monkeypatch.setattr(runs, "PACKAGES", ("torch", "no_such_package"))
     config = read_json(start(tmp_path / "a" / "b").folder / "config.json")
     assert config["script"] == SCRIPT and config["threads"] == torch.get_num_threads()
     assert config["arguments"] == {"out_dir": "b", "device": "cpu", "rate": 0.5, "lengths": [5]}  # seen from the root
-    assert torch.__version__.startswith(config["packages"]["torch"])
-    assert config.keys() >= {"commit", "python", "platform", "device", "started"}
-    assert config["device"] == machine.PROCESSOR
-
-
-def test_a_package_that_is_missing_stops_no_run(tmp_path, monkeypatch):
-    """Part 1 needs no torchvision."""
-    monkeypatch.setattr(runs, "PACKAGES", ("torch", "no_such_package"))
-    assert list(start(tmp_path).config["packages"]) == ["torch"]
+    assert torch.__version__.startswith(config["packages"].pop("torch")) and not config["packages"]
+    assert config.keys() >= {"commit", "python", "platform", "started"} and config["device"] == machine.PROCESSOR
 
 
 def test_the_commit_is_the_checkout_s_dirty_if_files_differ_and_unknown_without_git(tmp_path, monkeypatch):
@@ -60,25 +55,26 @@ def test_the_commit_is_the_checkout_s_dirty_if_files_differ_and_unknown_without_
     assert runs.commit() == "unknown"
 
 
-@pytest.mark.parametrize(("name", "why"), [("config.json", "already holds a run"), ("thesis.txt", "is not empty")])
-def test_a_folder_that_holds_something_or_cannot_be_is_refused_and_left_alone(name, why, tmp_path):
-    (tmp_path / name).write_text("mine")
-    with pytest.raises(UserError, match=rf"--out_dir .* {why}; name a new folder"):
-        start(tmp_path)
-    for folder in (tmp_path / name, tmp_path / name / "run"):  # a regular file in the way
-        with pytest.raises(UserError, match=r"--out_dir .* cannot be written to"):
+def test_a_folder_that_holds_something_or_cannot_be_is_refused_and_left_alone(tmp_path, outputs):
+    for name, why in [("config.json", "already holds a run"), ("thesis.txt", "is not empty")]:
+        folder = tmp_path / name.removesuffix(".txt")
+        folder.mkdir()
+        (folder / name).write_text("mine")
+        with pytest.raises(UserError, match=rf"--out_dir .* {why}; name a new folder"):
             start(folder)
-    assert files_of(tmp_path) == {tmp_path / name: b"mine"}
+        for inner in (folder / name, folder / name / "run"):  # a regular file in the way
+            with pytest.raises(UserError, match=r"--out_dir .* cannot be written to"):
+                start(inner)
+        assert files_of(folder) == {folder / name: b"mine"}
+    outputs.touch()
+    with pytest.raises(UserError, match=r"outputs/part1/lstm-T5.* cannot be written to .*name another .* --out_dir$"):
+        start(None)
 
 
-def test_without_a_name_a_run_gets_one_of_its_own_and_says_which_folder_is_in_the_way(outputs):
+def test_without_a_name_a_run_gets_one_of_its_own(outputs):
     folders = {start(None).folder for _ in range(4)}  # in the same second
     assert len(folders) == 4
     assert all(folder.parent == outputs / "part1" and folder.name.startswith("lstm-T5-2") for folder in folders)
-    runs.OUTPUTS = outputs / "a file"  # put back by the fixture
-    runs.OUTPUTS.touch()
-    with pytest.raises(UserError, match=r"a file/part1/lstm-T5.* cannot be written to .*name another .* --out_dir$"):
-        start(None)
 
 
 def test_a_row_of_metrics_is_on_the_disk_when_it_is_logged(tmp_path):
@@ -146,17 +142,17 @@ def test_the_network_to_use_is_the_named_run_else_the_newest_finished_one_else_t
 def test_a_config_is_that_of_a_run_or_beside_a_checkpoint_and_none_where_it_need_not_be_there(tmp_path):
     checkpoint, path = tmp_path / "checkpoint.pt", tmp_path / "config.json"
     checkpoint.touch()
-    assert read_config(checkpoint, required=False) == {}
     with pytest.raises(UserError, match="cannot be read"):
         read_config(checkpoint)
+    assert read_config(checkpoint, required=False) == {}
     write_json(path, {"model": "of another program"})
     assert read_config(checkpoint, required=False) == {}
     write_json(path, {"script": "s.py", "arguments": None})
     for required in (True, False):
         with pytest.raises(UserError, match="lacks the run's settings"):
             read_config(tmp_path, required)
-    write_json(path, {"script": "s.py", "arguments": {"seed": 3}})
-    assert read_config(tmp_path) == read_config(checkpoint) == {"script": "s.py", "arguments": {"seed": 3}}
+    write_json(path, config := {"script": "s.py", "arguments": {"seed": 3}})
+    assert read_config(tmp_path) == read_config(checkpoint) == config
 
 
 def test_a_path_in_the_project_is_recorded_from_its_root_another_one_as_it_is(tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 """Training: its means, when it is saved, how it is stopped, and what its surroundings may do to it."""
 
-import functools
 import importlib.util
+import itertools
 import math
 import os
 import signal
@@ -10,11 +10,11 @@ import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 from common import training
 from common.cli import UserError, quoted
-from common.files import lock_folder, read_json
-from common.find import read_metrics
+from common.files import lock_folder, read_json, read_metrics
 from common.runs import Run
 from common.training import RunningMeans, Training
 from tests import tiny_runs
@@ -36,6 +36,8 @@ def numbers(*values: float) -> list[torch.Tensor]:
 
 
 def test_means_by_hand_which_go_on_from_a_state():
+    """On the meta device there is no number to ask for: no batch waits for the device."""
+    RunningMeans("loss", device=torch.device("meta")).add(torch.empty((), device="meta"))
     means, other = (RunningMeans("loss", "accuracy", device=torch.device("cpu")) for _ in range(2))
     assert means.add(*numbers(1.0, 0.5), weight=3).tolist() == [1.0, 0.5]
     other.load_state_dict(means.state_dict())
@@ -49,18 +51,12 @@ def test_means_by_hand_which_go_on_from_a_state():
 @pytest.mark.parametrize("value", [math.nan, -math.inf])
 @pytest.mark.parametrize("look", [RunningMeans.take, RunningMeans.state_dict])
 def test_a_number_that_is_not_finite_is_named_with_a_remedy_before_it_is_logged_or_saved(value, look):
-    means = RunningMeans("loss", "gradient_norm", device=torch.device("cpu"))
+    means = RunningMeans("loss", "norm", device=torch.device("cpu"))
     for last in (2.0, value, 3.0):
         means.add(*numbers(1.0, last))
-    with pytest.raises(UserError, match=rf"gradient_norm is {value}: .*a smaller --learning_rate may help") as caught:
+    with pytest.raises(UserError, match=rf"norm is {value}: .*a smaller --learning_rate may help") as caught:
         look(means)
     assert caught.value.status == 1
-
-
-def test_no_batch_waits_for_the_device():
-    """On the meta device there is no number to ask for."""
-    means = RunningMeans("loss", "accuracy", device=torch.device("meta"))
-    means.add(*torch.empty(2, device="meta"))
 
 
 # When it is saved
@@ -68,16 +64,30 @@ def test_no_batch_waits_for_the_device():
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock on which each step takes ten seconds and nothing else does: clock.now, clock.steps."""
-    clock, original = SimpleNamespace(now=1000.0, steps=0), Training.after_step
+    """A clock on which each step takes ten seconds and nothing else does: clock.now."""
+    clock, original = SimpleNamespace(now=0.0, monotonic=lambda: clock.now), Training.after_step
 
     def after_ten_seconds(self: Training) -> None:
-        clock.now, clock.steps = clock.now + 10, clock.steps + 1
+        clock.now += 10
         original(self)
 
-    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(training, "time", clock)
     monkeypatch.setattr(Training, "after_step", after_ten_seconds)
     return clock
+
+
+@pytest.fixture
+def saves(monkeypatch):
+    """The number of steps in each checkpoint that is saved."""
+    saves, save = [], Run.save
+
+    def noted(run: Run, content: dict) -> None:
+        progress = content["progress"]
+        saves.append(progress["batch"] + 3 * (progress.get("epoch", 1) - 1))
+        save(run, content)
+
+    monkeypatch.setattr(Run, "save", noted)
+    return saves
 
 
 SAVES = [(PART1, ["0"], [1, 2, 3, 4, 5, 6, 6]), (CURRICULUM, [], [6, 12, 18, 20])]  # the last one is that at the end
@@ -85,9 +95,7 @@ SAVES += [(script, ["20"], [2, 4, 6, 6]) for script in (PART1, PART2)]
 
 
 @pytest.mark.parametrize(("script", "interval", "expected"), SAVES, ids=str)
-def test_the_interval_counts_seconds(script, interval, expected, clock, tmp_path, monkeypatch):
-    saves, save = [], Run.save
-    monkeypatch.setattr(Run, "save", lambda run, content: (saves.append(clock.steps), save(run, content)))
+def test_the_interval_counts_seconds(script, interval, expected, clock, saves, tmp_path):
     script.start(tmp_path / "run", *(f"--checkpoint_interval={seconds}" for seconds in interval))
     assert saves == expected
 
@@ -113,47 +121,45 @@ def test_seconds_go_on_at_resume_and_neither_a_pause_nor_a_picture_counts(script
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
-def test_a_signal_ends_the_run_with_its_status_and_the_way_to_go_on(number, tmp_path, capsys, monkeypatch):
-    """A way that can be pasted into a shell. Until the step is done, a line says that the signal was heard."""
-    folder, saves, save = tmp_path / "a run", [], Run.save
-    monkeypatch.setattr(
-        Run, "save", lambda run, content: (saves.append(content["progress"]["batch"]), save(run, content))
-    )
-    before = signal.signal(number, signal.SIG_DFL)  # nohup may have started the tests
+def test_a_signal_ends_the_run_with_its_status_and_the_way_to_go_on(number, saves, tmp_path, capsys):
+    """A way that can be pasted into a shell. A signal that is ignored stays ignored, as nohup wants it."""
+    folder, before = tmp_path / "a run", signal.signal(number, signal.SIG_IGN)
     try:
+        with after_step(2, lambda _: signal.raise_signal(number)):
+            PART1.start(tmp_path / "ignored")
+        assert signal.getsignal(number) is signal.SIG_IGN and (tmp_path / "ignored/result.json").exists()
+        saves.clear()
+        signal.signal(number, signal.SIG_DFL)
         assert stop(PART1.start, 2, folder, number=number) == 128 + number
     finally:
         signal.signal(number, before)
     out, err = capsys.readouterr()
     assert out.endswith(f"\nstopped by {number.name}; to continue: --resume '{folder}'\n")
     assert err == f"{number.name}: stopping after this step\n"
-    assert saves == [2] and PART1.saved(folder)["progress"]["batch"] == 2
-    assert not (folder / "result.json").exists()
+    assert saves == [2] and not (folder / "result.json").exists()
 
 
-def test_a_signal_that_is_ignored_stays_ignored(tmp_path):
-    """nohup ignores SIGHUP; the run must outlive its terminal."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with after_step(2, lambda _: signal.raise_signal(signal.SIGHUP)):
-            PART1.start(tmp_path / "run")
-        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN and (tmp_path / "run/result.json").exists()
-    finally:
-        signal.signal(signal.SIGHUP, before)
+# What is not training, which call of it is interrupted, and the batch of the checkpoint then.
+BESIDES = [(PART1, "evaluate", 1, 1), (PART1, "accuracy_at_lengths", 1, 0), (CURRICULUM, "accuracy_at_lengths", 1, 20)]
+BESIDES += [(PART2, "draw_grid", 2, 4)]
 
 
-OFF_THE_CLOCK = [(PART1, "evaluate"), (PART1, "accuracy_at_lengths"), (CURRICULUM, "accuracy_at_lengths")]
-
-
-@pytest.mark.parametrize(("script", "name"), [*OFF_THE_CLOCK, (PART2, "draw_grid")], ids=str)
-def test_a_signal_ends_what_is_not_training_at_once_or_after_the_next_step(script, name, tmp_path, ends_alike, capsys):
+@pytest.mark.parametrize(("script", "name", "nth", "saved"), BESIDES, ids=str)
+def test_a_signal_ends_what_is_not_training_at_once_or_after_the_next_step(
+    script, name, nth, saved, tmp_path, ends_alike
+):
     """Validation, the test at the end, a grid that is drawn. What was trained is saved by then."""
-    original = getattr(script.module, name)
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as caught:
-        patch.setattr(script.module, name, lambda *args: (raise_signal(), original(*args))[1])
+    original, calls = getattr(script.module, name), itertools.count(1)
+
+    def interrupted(*args):
+        if next(calls) == nth:
+            raise_signal()
+        return original(*args)
+
+    with mock.patch.object(script.module, name, interrupted), pytest.raises(SystemExit, match="143"):
         script.start(tmp_path / "run")
-    assert caught.value.code == 143 and "stopped by SIGTERM; to continue: --resume" in capsys.readouterr().out
     assert not (tmp_path / "run/result.json").exists()
+    assert script.saved(tmp_path / "run")["progress"]["batch"] == saved
     ends_alike(script, script.resume(tmp_path / "run"))
 
 
@@ -179,7 +185,7 @@ def test_threads_and_deterministic_are_set_and_kept_at_resume_and_afterwards_as_
     """Sums are added up in another order by another number of threads; on a CPU --deterministic changes no bit."""
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # to be put back
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
-    used, here = [], lambda *_: (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+    used, here = [], lambda: (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
     for name, flags in [("run", ("--threads", "3")), ("same", ("--deterministic",))]:
         with after_step(1, lambda _: used.append(here())):
             stop(script.start, 4, tmp_path / name, *flags)
@@ -199,7 +205,6 @@ def test_tensorboard_gets_every_number_of_every_row_once_and_changes_nothing(scr
     stop(script.start, 1, tmp_path / "run", "--tensorboard")
     with pytest.raises(tiny_runs.Death), after_step(script.last_step - 2, die):
         script.resume(tmp_path / "run")
-    assert rows_in(tmp_path / "run")
     ends_alike(script, script.resume(tmp_path / "run"))
     rows, board = read_metrics(tmp_path / "run"), EventAccumulator(str(tmp_path / "run")).Reload()
     assert set(board.Tags()["scalars"]) == set(rows[0])
@@ -209,17 +214,14 @@ def test_tensorboard_gets_every_number_of_every_row_once_and_changes_nothing(scr
     assert script is not PART2 or [event.step for event in board.Images("grid")] == [0, 4, 6]
 
 
-def test_it_trains_in_a_thread_too(tmp_path, ends_alike):
-    thread = threading.Thread(target=PART1.start, args=(tmp_path / "run",))
-    thread.start()
-    thread.join()
-    ends_alike(PART1, tmp_path / "run")
-
-
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux")
-def test_a_log_on_a_full_disk_ends_no_run(tmp_path):
-    assert end(child(PART1, Path("/dev/full"), *PART1.tiny.split(), "--out_dir", tmp_path / "run")) == 0
-    assert (tmp_path / "run" / "result.json").exists()
+def test_it_trains_in_a_thread_too_and_with_its_log_on_a_full_disk(tmp_path, ends_alike):
+    thread = threading.Thread(target=PART1.start, args=(tmp_path / "thread",))
+    thread.start()
+    assert end(child(PART1, Path("/dev/full"), *PART1.tiny.split(), "--out_dir", tmp_path / "full")) == 0
+    thread.join()
+    for folder in (tmp_path / "thread", tmp_path / "full"):
+        ends_alike(PART1, folder)
 
 
 SURROUNDINGS = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
@@ -230,8 +232,8 @@ SURROUNDINGS |= {"MPLBACKEND": "module://no_such_notebook.backend_inline"}
 def test_a_script_as_a_user_starts_it_in_a_foreign_environment_ends_so_too(tmp_path):
     folder = tmp_path / "run"
     command = [sys.executable, PART1.module.__file__, *PART1.tiny.split(), "--max_epoch", "100000"]
-    start = functools.partial(subprocess.Popen, stdout=-1, stderr=-1, text=True, env={**os.environ, **SURROUNDINGS})
-    with start([*command, "--out_dir", folder]) as process:
+    environment = {**os.environ, **SURROUNDINGS}
+    with subprocess.Popen([*command, "--out_dir", folder], stdout=-1, stderr=-1, text=True, env=environment) as process:
         try:
             wait_until(lambda: rows_in(folder) >= 2 or process.poll() is not None)
             process.send_signal(signal.SIGTERM)  # SIGINT may be ignored: a shell does that in the background
