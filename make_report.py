@@ -5,8 +5,8 @@
     python make_report.py compare --out_dir outputs/again  make runs again that are in the published tables
 
 A run whose row is there is not made again, and nothing is deleted. If it is stopped, start it again: it continues. Not
-made here is, of what NOTES.md shows: the trials, the earlier versions, rejection, the benchmarks (benchmark.py), and
-the training of the project's own judges (part2/judges/train_judges.py). The pretrained networks are seed 1 of the
+made here is, of what NOTES.md shows: the trials, the earlier versions, rejection, the older benchmarks, and the
+training of the project's own judges (part2/judges/train_judges.py). The pretrained networks are seed 1 of the
 curricula, the first without an error, and seed 3 of the improved recipe: `export_network` (part1/networks/trained.py)
 and `export_networks` (part2/networks/trained.py) wrote them.
 """
@@ -59,13 +59,14 @@ COMPARISONS = {  # study → calls of part2/compare.py
     "board": [f"--recipes improved --n_epochs 12 --eval_interval 1 {ON_TEST}"],
     "board-bf16": [f"--recipes improved --n_epochs 30 --eval_interval 2 --precision bf16 {ON_TEST}"],
 }
+WHAT = ("lstm", "gan")  # of benchmark.py: on a machine that does nothing else
 FILMS = ("reference-seed0", "improved-seed0")  # runs of compare whose pictures of training are shown
 
 
 def keep_pictures(folder: Path, name: str) -> None:
-    """Copy a run's pictures to its study, with the run's name before theirs."""
+    """Copy a run's pictures, and the table of a benchmark, to its study, with the run's name before theirs."""
     for path in folder.glob("*.*"):
-        if path.suffix in (".png", ".gif"):
+        if path.suffix in (".png", ".gif", ".csv"):
             write_atomic(folder.parents[1] / f"{name}-{path.name}", path.read_bytes())
 
 
@@ -117,6 +118,7 @@ def studies(out_dir: Path) -> dict[str, Callable[[], object]]:
         "interpolate": make("part2/interpolate", of_both("part2/interpolate.py"), keep=keep_pictures),
         "judge": make("part2/judge", spoiled, curve=read_metrics, keep=keep_pictures),
         "judges": make("part2/judges", judges(out_dir / "part2/judges/runs")),
+        "benchmark": make("benchmark", [planned(what, "benchmark.py", what) for what in WHAT], keep=keep_pictures),
     }
 
 
