@@ -1,7 +1,7 @@
 """NOTES.md: the pieces of text that hold its numbers, by section."""
 
 from itertools import pairwise
-from statistics import mean
+from statistics import mean, median
 
 from tests import numbers_records as r
 
@@ -243,6 +243,37 @@ def which_digits() -> list[str]:
     {100 * r.pretrained("classifier")["confident"]:.1f} % of MNIST's · [interpolate.py] Shares of 20,000 images""")
 
 
+def waiting() -> list[str]:
+    def seconds(bound: int, network: str, busy: int) -> list[str]:
+        found = r.rows(".", "waiting-threads.csv", network=network, spin_bound=bound, busy_processes=busy)
+        return [row["seconds"] for row in found]
+
+    table = []
+    for bound, name in (300_000, ", GNU's own"), (100_000, ""), (20_000, ", the scripts'"), (5_000, ""):
+        idle = (f"{median(map(float, seconds(bound, network, 0))):.2f}" for network in ("LSTM", "GAN"))
+        busy = (f"{float(text):.2f}" if text else "not in 60" for text in seconds(bound, "LSTM", 6))
+        table.append(r.line(f"{bound:,}{name}", *idle, ", ".join(busy)))
+    return table + r.pieces("[the command: 19,200 images in batches of 64] GAN: 300 batches")
+
+
+def on_intel() -> list[str]:
+    def speed(name: str, **where) -> str:
+        return f"{r.cell('benchmark', 'speed', what='training step', name=name, **where):.2f}"
+
+    table = []
+    for product in ("PyTorch's products", "oneDNN's products"):
+        of = [speed("lstm-benchmark.csv", contestant=f"by hand, {product}", length=n) for n in (5, 10, 30, 100)]
+        recipes = (f"{name} recipe, {product}" for name in ("reference", "improved"))
+        table.append(r.line(f"by hand, {product}", *of, *(speed("gan-benchmark.csv", contestant=c) for c in recipes)))
+    plain = (speed("lstm-benchmark.csv", contestant="plain loop", length=n) for n in (5, 10, 30, 100))
+    heads = (f"T = {n}" for n in (5, 10, 30, 100))
+    return [
+        r.line("an Intel Xeon with AVX-512", *heads, "GAN, reference", "GAN, improved"),
+        *table,
+        r.line("plain loop", *plain),
+    ]
+
+
 def speed() -> list[str]:
     alike = {}
     for study in ("benchmark", "benchmark-allocators"):
@@ -267,14 +298,18 @@ def speed() -> list[str]:
         floors = "1" if floors == 1 else f"{floors:.2f}"
         table.append(r.line(row["contestant"], f"{float(row['ms_per_step']):.1f}", times, floors))
     [memory], [cost] = (r.rows(f"{part}/benchmark", run="benchmark") for part in ("part1", "part2"))
-    return table + r.pieces(f"""batch {memory["batch_size"]}, {memory["num_hidden"]} units, two threads · between 30 and
+    return (
+        table
+        + on_intel()
+        + r.pieces(f"""batch {memory["batch_size"]}, {memory["num_hidden"]} units, two threads · between 30 and
     100 digits in a training step · take {products} µs of the {by_hand} µs that · it is {huge[300]:.2f} times as fast at
     300 digits and {huge[1000]:.2f} at 1,000, · keeps {float(memory["memory_by hand"]):,.0f} bytes for each step and
     sequence until the backward pass, `nn.LSTM` {float(memory["memory_nn.LSTM"]):,.0f} · batch {cost["batch_size"]}, two
     threads, median of nine rounds · The penalty and the average cost
     {100 * float(cost["improved_to_reference"]) - 100:.0f} % · after {r.settings("part2/bf16")["epochs"]} epochs the
     improved recipe is at {r.around(r.in_floors("bf16", "improved"))} times the floor instead of
-    {r.around(r.in_floors("levers", "improved"))} (n = 3;""")
+    {r.around(r.in_floors("levers", "improved"))} (n = 3; · [the csv] The rows from 300 digits on say nothing""")
+    )
 
 
 SECTIONS = {
@@ -298,6 +333,7 @@ SECTIONS = {
     "Part 2 / The birthday test": birthday,
     "Part 2 / Losses and the discriminator's accuracy": losses,
     "Part 2 / Which digits are drawn": which_digits,
+    "Waiting threads": waiting,
     "Speed": speed,
 }
 ROWS = {  # section → rows of which it shows some
