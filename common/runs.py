@@ -18,7 +18,6 @@ import platform
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -41,13 +40,14 @@ def parse_args_or_resume(
     argv: list[str] | None,
     script: str,
     may_change: set[str],
-    may_grow: set[str] | Callable[[dict], set[str]] = frozenset(),
+    may_grow: set[str] = frozenset(),
+    unless: tuple[str, set[str]] = ("", set()),
 ) -> argparse.Namespace:
     """Parse the command line of a train script. `args.resume` becomes the folder of the run to resume, or None.
 
     With --resume, the run's own settings are the defaults of the flags. A flag that differs from them is refused,
     because it would change the result. Exceptions: the names in `may_change`, and numbers that are larger than before,
-    if they are in `may_grow` (or in what it returns for the settings so far).
+    if they are in `may_grow`; but none may grow if the flag `unless[0]` has one of the values `unless[1]`.
     """
     args = parser.parse_args(argv)
     if args.resume is not None:
@@ -71,7 +71,7 @@ def parse_args_or_resume(
             raise UserError(f"--out_dir {args.out_dir}: cannot be given with --resume; a run stays in its folder")
         args.resume, args.out_dir, args.processes = folder, folder, PROCESSES
         before["processes"], now = config["arguments"].get("processes", 1), plain(args)
-        growing = may_grow(before) if callable(may_grow) else may_grow
+        growing = set() if before.get(unless[0]) in unless[1] else may_grow
         grows = {name for name in growing if now[name] > before[name]}
         fixed = before.keys() - may_change - grows
         if changed := changes(before, {name: now[name] for name in fixed}):

@@ -33,6 +33,7 @@ from part2.recipes.recipes import PRECISIONS, RECIPES
 import torch
 
 SCRIPT = "part2/train_gan.py"
+DECAYING = {name for name, recipe in RECIPES.items() if recipe.linear_decay}  # n_epochs is part of these recipes
 MEANS = ("generator_loss", "discriminator_loss", "accuracy_real", "accuracy_fake")
 
 
@@ -67,12 +68,13 @@ def train(args: argparse.Namespace, device: torch.device) -> Path:
     game = Game(generator, Discriminator(recipe.width).to(device), recipe)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16")
     grid_z = generator.draw(GRID**2, seeds.generator(args.seed, "grid")).to(device)
+    learners = game.learners()
     judge = Judge(args.eval_split, device) if args.eval_interval and IS_MAIN else None
 
     run = Run.open(args, SCRIPT, f"part2/{args.recipe}-seed{args.seed}", KIND)
     progress, means = Progress(), RunningMeans(*MEANS, device=device)
     description = {**sizes, "recipe": recipe, "data": {"name": "MNIST", "size": len(images)}}
-    learners = {**game.learners(), "means": means}
+    learners["means"] = means
     training = Training(run, args.checkpoint_interval, description, learners, progress)  # loads a resumed run's state
     columns = {"epoch": "d", "batch": "d", **dict.fromkeys(MEANS, ".3f"), "seconds": ".1f"}
     table = cli.Table(**columns, **({"floors": ".2f"} if judge else {}))
@@ -135,8 +137,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cli.add_shared_flags(parser)
     cli.add_training_flags(parser)
     may_change = {"save_interval", "checkpoint_interval", "tensorboard"}
-    grows = lambda before: set() if RECIPES[before["recipe"]].linear_decay else {"n_epochs"}  # noqa: E731
-    args = parse_args_or_resume(parser, argv, SCRIPT, may_change, grows)
+    args = parse_args_or_resume(parser, argv, SCRIPT, may_change, {"n_epochs"}, unless=("recipe", DECAYING))
     args.learning_rate = args.learning_rate or RECIPES[args.recipe].learning_rate
     if args.latent_dim <= (signs := RECIPES[args.recipe].signs):
         parser.error(f"argument --latent_dim: {signs} of its numbers are signs in the recipe {args.recipe}; give more")
