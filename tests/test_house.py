@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 
 from tests.conftest import ROOT
 
@@ -199,3 +200,8 @@ def test_help_says_what_each_flag_means(name, monkeypatch, answer):
     for action in parsers[0]._actions:
         assert action.help and len(action.help) > 5 and all(flag in shown for flag in action.option_strings)
         assert all(re.fullmatch(r"-h|--[a-z0-9_]+", flag) for flag in action.option_strings)
+
+
+def test_a_wheel_puts_no_packages_of_common_names_among_a_user_s():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert settings["tool"]["setuptools"]["packages"] == []

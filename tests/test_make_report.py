@@ -53,3 +53,8 @@ def test_the_plan_is_what_is_published(monkeypatch):
 def test_an_unknown_study_is_one_line(answer):
     status, _, error = answer(make_report, "curves")
     assert (status, error.count("\n")) == (2, 1) and "curves: not one of the studies sweep" in error
+
+
+def test_nothing_is_deleted():
+    source = (ROOT / "make_report.py").read_text(encoding="utf-8") + (ROOT / "common/studies.py").read_text("utf-8")
+    assert not any(word in source for word in ("rmtree", "unlink", "rmdir", "os.remove"))

@@ -143,7 +143,10 @@ def borrow(like: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     size = math.prod(shape) * like.element_size()
     if like.device.type != "cpu" or size == 0:
         return like.new_empty(shape)
-    buffer = SPARE.pop() if SPARE else torch.empty(0, dtype=torch.uint8)
+    try:
+        buffer = SPARE.pop()
+    except IndexError:  # there is none, or another thread was faster
+        buffer = torch.empty(0, dtype=torch.uint8)
     if len(buffer) < size:
         buffer = torch.empty(size, dtype=torch.uint8)
     # Python does not say when a tensor's memory is free. But the tensor keeps its NumPy array alive until then, and

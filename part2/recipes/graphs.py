@@ -34,7 +34,7 @@ class Replayed:
             self.rates = [tensors[0].new_zeros((), dtype=torch.float32) for _ in self._groups()]
         for rate, group in zip(self.rates, self._groups(), strict=True):
             rate.fill_(group["lr"])
-        key = (*((tensor.shape, tensor.dtype) for tensor in tensors), *sorted(settings.items()))
+        key = (*((tensor.shape, tensor.dtype) for tensor in tensors), *map(_plain, sorted(settings.items())))
         self.calls[key] += 1
         if self.calls[key] <= WARM_UP:
             return self._on_own_stream(self.step, tensors, settings)
@@ -73,3 +73,9 @@ class Replayed:
         with torch.cuda.graph(graph, stream=self.stream):
             outputs = self.step(*inputs, **settings)
         return graph, inputs, tuple(output.detach() for output in outputs)
+
+
+def _plain(setting: tuple) -> tuple:
+    """A setting's name and value; of an autocast, which may be a new object each time, what it does."""
+    name, value = setting
+    return (name, value.fast_dtype, value._enabled) if isinstance(value, torch.autocast) else setting
