@@ -50,6 +50,7 @@ def prepared(train: Callable[[argparse.Namespace, torch.device], Path]) -> Calla
             torch.use_deterministic_algorithms(is_deterministic)
             debugging.fill_uninitialized_memory = fills
 
+    del call.__wrapped__  # its signature is (args)
     return call
 
 
