@@ -106,6 +106,8 @@ def test_asked_for_half_of_the_monotonous_ones_begin_with_near_digits(input_leng
     assert ((away == 0).double().mean() - 0.28).abs() < 0.03  # 0 and 9 are equal to the first in a tenth of each fifth
     inner = later[(first > 2) & (first < 7)]  # here the kinds differ
     assert all(((inner == end).double().mean() - 0.2).abs() < 0.03 for end in (0, 9))
+    others = free(drawn)[10_000:, :2]  # the other half
+    assert ((others[:, 0] == others[:, 1]).double().mean() - 0.1).abs() < 0.03
 
 
 def test_digits_encoded_by_hand_and_each_encoding_tells_all_ten_apart():

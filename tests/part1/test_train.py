@@ -75,6 +75,8 @@ def test_the_seed_decides_the_order_and_the_palindromes_of_the_table_too(run, in
         tables.append([batch["x"] for batch in inputs[5:]])
     assert orders[0] == orders[1] != orders[2] and sorted(orders[0]) == sorted(orders[2])
     assert tables[0] == tables[1] != tables[2]
+    zero, one = (set(map(str, draw_dataset(10, 120, seed).digits.tolist())) for seed in (0, 1))
+    assert not zero & one  # of a million
 
 
 def test_the_optimiser_takes_the_learning_rate_asked_for_and_from_epoch_101_on_a_tenth(run, optimizer_steps, capsys):
