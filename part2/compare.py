@@ -17,7 +17,7 @@ Settings are chosen by validation images; --eval_split test --data_size 60000 is
 import argparse
 import sys
 from dataclasses import asdict
-from itertools import cycle, groupby, product
+from itertools import cycle, product
 from pathlib import Path
 from statistics import mean
 
@@ -25,10 +25,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import cli
 from common.figures import STYLES, bare_axes, log_ticks, new_figure, plain_axes, save_figure, save_picture, tile
-from common.files import read_csv, read_metrics, write_atomic, write_csv
+from common.files import read_csv, write_atomic, write_csv
 from common.find import OUTPUTS
 from common.studies import PlannedRun, interval, make_runs, markdown_table
 from part2.judges.judge import COLUMNS, SAMPLES, SPLITS, WITHOUT_VALIDATION, Judge, in_floors, sample
+from part2.networks.pictures import MEANS, by_epoch
 from part2.networks.trained import load_generator
 from part2.recipes.recipes import PRECISIONS, RECIPES
 
@@ -40,7 +41,6 @@ SHOWN = 16  # samples of each recipe, shared by its seeds
 REAL = "real training images"
 GOALS = (20, 10, 5, 3)  # Fréchet distances of the board
 SHARED = ("n_epochs", "data_size", "eval_interval", "eval_split", "precision")  # settings of all runs
-MEANS = ("generator_loss", "discriminator_loss", "accuracy_real", "accuracy_fake")
 MEASURED = [*list(COLUMNS)[2:], "frechet_autoencoder", "logit_training", "logit_unseen", "logit_generated"]
 
 
@@ -54,14 +54,10 @@ def by_recipe(rows: list[dict]) -> dict[str, list[dict]]:
 
 def curve(folder: Path) -> list[dict]:
     """A run's rows of curves.csv, one an epoch: means over its batches, and what was measured at its end."""
-    points, start = [], 0
-    for epoch, group in groupby(read_metrics(folder), key=lambda row: row["epoch"]):
-        *_, last = rows = list(group)
-        weights = np.diff([start, *(row["batch"] for row in rows)])  # a row is the mean over these batches
-        point = last | {name: np.average([row[name] for row in rows], weights=weights) for name in MEANS}
-        shown = [name for name in ("seconds", *MEANS, *MEASURED) if name in point]
-        points.append({"epoch": epoch} | {name: float(f"{point[name]:.6g}") for name in shown})
-        start = last["batch"]
+    points = []
+    for row in by_epoch(folder):
+        shown = [name for name in ("seconds", *MEANS, *MEASURED) if name in row]
+        points.append({"epoch": row["epoch"]} | {name: float(f"{row[name]:.6g}") for name in shown})
     return points
 
 

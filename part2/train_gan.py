@@ -26,7 +26,7 @@ from common.training import RunningMeans, Training, prepared
 from part2.gan import Discriminator, Game, Generator
 from part2.images import load_mnist
 from part2.judges.judge import SPLITS, WITHOUT_VALIDATION, Judge
-from part2.networks.pictures import GRID, draw_grid, draw_summary, end_of_epoch
+from part2.networks.pictures import GRID, MEANS, by_epoch, draw_grid, draw_summary
 from part2.networks.trained import KIND
 from part2.recipes.recipes import PRECISIONS, RECIPES
 
@@ -34,7 +34,6 @@ import torch
 
 SCRIPT = "part2/train_gan.py"
 DECAYING = {name for name, recipe in RECIPES.items() if recipe.linear_decay}  # n_epochs is part of these recipes
-MEANS = ("generator_loss", "discriminator_loss", "accuracy_real", "accuracy_fake")
 
 
 @dataclass
@@ -112,9 +111,10 @@ def train(args: argparse.Namespace, device: torch.device) -> Path:
         if IS_MAIN:
             result = {"epochs": args.n_epochs, "batches": last_batch, "seconds": training.seconds()}
             draw_summary(run.folder, batches_per_epoch)
-            final = end_of_epoch(run.folder, args.n_epochs, MEANS, batches_per_epoch)
+            final = by_epoch(run.folder)[-1]
             result |= {"discriminator_accuracy": (final["accuracy_real"] + final["accuracy_fake"]) / 2}
-            result |= {name: value for name, value in final.items() if not name.startswith("accuracy")}
+            left_out = ("epoch", "batch", "seconds", "accuracy_real", "accuracy_fake")
+            result |= {name: value for name, value in final.items() if name not in left_out}
             run.finish(result | {"recipe_fields": asdict(recipe)})
             cli.print_line(f"pictures: {run.folder / 'progress.png'}, curves.png and training.gif beside it")
     return run.folder

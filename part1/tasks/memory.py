@@ -28,7 +28,7 @@ def evaluate(trained: Trained, inputs: torch.Tensor, targets: torch.Tensor) -> t
         for sequences, target in zip(inputs.split(AT_ONCE), targets.split(AT_ONCE), strict=True):
             state = None
             for piece in sequences.split(PIECE, dim=1):
-                state = network.read(trained.task.encode(piece.to(device), trained.encoding), state)
+                state = network.read(trained.encode(piece.to(device)), state)
                 bar.update(piece.numel())
             logits, target = network.fc(state[0]), target.to(device)
             loss += F.cross_entropy(logits, target, reduction="sum").item()

@@ -1,5 +1,6 @@
-"""The pictures of a GAN's training: grids of digits, curves, a film; and its means over an epoch."""
+"""The pictures of a GAN's training: grids of digits, curves, a film; and its epochs in numbers."""
 
+from itertools import groupby
 from pathlib import Path
 
 from common.figures import draw_metrics, new_figure, save_animation, save_figure, tile
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 
 GRID = 5  # digits along each side of a grid
+MEANS = ("generator_loss", "discriminator_loss", "accuracy_real", "accuracy_fake")  # over the batches of a row
 
 
 @torch.no_grad()
@@ -20,12 +22,16 @@ def draw_grid(run: Run, game: Game, z: torch.Tensor, batch: int) -> None:
     run.log_picture("grid", tile(game.sampler()(z), GRID), batch)
 
 
-def end_of_epoch(folder: Path, epoch: int, names: tuple[str, ...], batches_per_epoch: int) -> dict[str, float]:
-    """The means of numbers over an epoch's batches, and what was measured at its end, from the run's metrics."""
-    rows = [row for row in read_metrics(folder) if row["epoch"] == epoch]
-    weights = np.diff([(epoch - 1) * batches_per_epoch, *(row["batch"] for row in rows)])  # a row is their mean
-    means = {name: np.average([row[name] for row in rows], weights=weights).item() for name in names}
-    return means | {name: rows[-1][name] for name in rows[-1] if name not in ("epoch", "batch", "seconds", *names)}
+def by_epoch(folder: Path) -> list[dict]:
+    """A row for each epoch of the run's metrics: its last one, but MEANS are over all of the epoch's batches."""
+    epochs, start = [], 0
+    for _, group in groupby(read_metrics(folder), key=lambda row: row["epoch"]):
+        *_, last = rows = list(group)
+        weights = np.diff([start, *(row["batch"] for row in rows)])  # a row is the mean over these batches
+        means = {name: np.average([row[name] for row in rows], weights=weights).item() for name in MEANS}
+        epochs.append(last | means)
+        start = last["batch"]
+    return epochs
 
 
 def grids_of(folder: Path) -> list[Path]:
