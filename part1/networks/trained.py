@@ -30,6 +30,12 @@ class Trained(NamedTuple):
         """digits (…, time) → the network's input (…, time, input_dim)."""
         return partial(self.task.encode, encoding=self.encoding)
 
+    @property
+    def symbols(self) -> torch.Tensor:
+        """All that the network may read at a step, encoded: (symbols, input_dim)."""
+        device = next(self.network.parameters()).device
+        return self.encode(torch.arange(self.task.automaton.next.shape[1], device=device))
+
 
 def find_network(named: Path | None) -> Path:
     """The run or checkpoint to load: `named`, else the newest finished run of Part 1, else the pretrained LSTM."""
@@ -57,13 +63,13 @@ def load_network(path: Path | str) -> nn.Module:
     return load(path).network
 
 
-def load_lstm(path: Path) -> Trained:
+def load_lstm(path: Path, any_task: bool = False) -> Trained:
     """A run's LSTM, as the class written by hand; UserError if it is no LSTM or was trained on another task."""
     trained = load(path)
     network = by_hand(trained.network)
     if not isinstance(network, LSTM):
         raise UserError(f"{path}: its network is no LSTM; name a run of --model lstm or torch_lstm")
-    if trained.task.name != "palindrome":
+    if not any_task and trained.task.name != "palindrome":
         raise UserError(f"{path}: its task is {trained.task.name}; this script shows palindromes only")
     return trained._replace(network=network)
 

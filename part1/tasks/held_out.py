@@ -10,7 +10,12 @@ MAX_LENGTH = 2**22  # digits of a test sequence
 
 
 def draw_palindromes(
-    n: int, input_length: int, rng: np.random.Generator, held_out: bool, monotonous: int = 0, near: bool = False
+    n: int,
+    input_length: int,
+    rng: np.random.Generator,
+    held_out: bool | None = None,
+    monotonous: int = 0,
+    near: bool = False,
 ) -> torch.Tensor:
     """n random palindromes, digits uint8 (n, input_length + 1), either for training or held out from training.
 
@@ -23,14 +28,16 @@ def draw_palindromes(
     contain. With `near`, half of them begin with near digits (`draw_near`); a network that reads digits as scalars
     finds it hardest to tell these apart.
     """
-    check_can_be_held_out(input_length)
+    if held_out is not None:
+        check_can_be_held_out(input_length)
     n_free = math.ceil((input_length + 1) / 2)
     digits = rng.integers(0, 10, (n, n_free), dtype=np.uint8)
     digits[:monotonous, 1:] = draw_monotonous(monotonous, n_free - 1, rng)
     if near:
         half = digits[: monotonous // 2]
         half[:, 1:4] = draw_near(half[:, 0], rng)[:, : n_free - 1]
-    move_across(digits, held_out)
+    if held_out is not None:
+        move_across(digits, held_out)
     mirrored = digits[:, : input_length + 1 - n_free][:, ::-1]
     return torch.from_numpy(np.concatenate([digits, mirrored], axis=1))
 
@@ -41,9 +48,9 @@ def check_can_be_held_out(input_length: int) -> None:
         raise ValueError(f"input_length {input_length} is below {MIN_LENGTH}: shorter ones cannot be held out")
 
 
-def draw_monotonous(n: int, length: int, rng: np.random.Generator) -> np.ndarray:
+def draw_monotonous(n: int, length: int, rng: np.random.Generator, symbols: int = 10) -> np.ndarray:
     """Random digits (n, length), with one to three different digits in each row."""
-    three = rng.integers(0, 10, (n, 3), dtype=np.uint8)
+    three = rng.integers(0, symbols, (n, 3), dtype=np.uint8)
     how_many = rng.integers(1, 4, (n, 1))
     which = (rng.random((n, length)) * how_many).astype(np.int64)
     return np.take_along_axis(three, which, axis=1)

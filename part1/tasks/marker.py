@@ -5,7 +5,7 @@ import math
 from part1 import palindromes
 from part1.palindromes import ENCODINGS, NUM_CLASSES
 from part1.tasks.held_out import check_can_be_held_out, draw_monotonous, move_across
-from part1.tasks.task import Task
+from part1.tasks.task import Automaton, Task
 
 import numpy as np
 import torch
@@ -14,7 +14,12 @@ MARK = 10  # a marked digit d is written 10 + d
 
 
 def draw_marked(
-    n: int, input_length: int, rng: np.random.Generator, held_out: bool, monotonous: int = 0, near: bool = False
+    n: int,
+    input_length: int,
+    rng: np.random.Generator,
+    held_out: bool | None = None,
+    monotonous: int = 0,
+    near: bool = False,
 ) -> torch.Tensor:
     """n random sequences with a marked digit, uint8 (n, input_length + 1): the input, then the target as last column.
 
@@ -24,13 +29,15 @@ def draw_marked(
     sequences are held out from training; here it is over all digits. The first `monotonous` sequences have only one to
     three different digits beside the marked one (the third digit may be another one).
     """
-    check_can_be_held_out(input_length)
+    if held_out is not None:
+        check_can_be_held_out(input_length)
     digits = rng.integers(0, 10, (n, input_length), dtype=np.uint8)
     rows, marked = np.arange(n), rng.integers(0, math.ceil(input_length / 2), n)
     kept = digits[rows, marked]
     digits[:monotonous] = draw_monotonous(monotonous, input_length, rng)
     digits[rows, marked] = kept
-    move_across(digits, held_out)
+    if held_out is not None:
+        move_across(digits, held_out)
     targets = digits[rows, marked]
     digits[rows, marked] += MARK
     return torch.from_numpy(np.concatenate([digits, targets[:, None]], axis=1))
@@ -42,4 +49,12 @@ def encode(digits: torch.Tensor, encoding: str) -> torch.Tensor:
     return torch.cat([x, (digits >= MARK).unsqueeze(-1).to(x.dtype)], dim=-1)
 
 
-MARKER = Task("marker", draw_marked, encode, {name: n + 1 for name, n in ENCODINGS.items()}, NUM_CLASSES)
+def automaton() -> Automaton:
+    """State 0 waits for the marked digit; in state 1 + d it was d, and no other mark may come."""
+    next_state = torch.arange(1 + NUM_CLASSES).unsqueeze(1).repeat(1, 2 * NUM_CLASSES)
+    next_state[0, MARK:], next_state[1:, MARK:] = torch.arange(1, 1 + NUM_CLASSES), -1
+    return Automaton(next_state, torch.arange(-1, NUM_CLASSES))
+
+
+INPUT_DIM = {name: n + 1 for name, n in ENCODINGS.items()}
+MARKER = Task("marker", draw_marked, encode, INPUT_DIM, NUM_CLASSES, automaton())
