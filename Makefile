@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PY     := .venv/bin/python
 PIP    := env -u PIP_USER -u PIP_PREFIX -u PIP_TARGET $(PY) -m pip --disable-pip-version-check install --quiet
+RUNS   := $(shell $(PY) -c "print(1)" 2>/dev/null)# empty if there is no .venv, or its Python is gone
 DEMO   := outputs/demo-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: help demo test soak lint bench report
@@ -13,13 +14,16 @@ help:
 	@echo "make bench    how fast a training step is, in both parts (minutes, on a quiet machine)"
 	@echo "make report   make the runs of outputs/report that are not in its tables (days)"
 
-.venv/runtime: requirements.txt
+.venv/runtime: requirements.txt $(if $(RUNS),,always)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
-	@$(PY) -c 'import sys, pip; sys.exit(sys.prefix == sys.base_prefix)' 2>/dev/null || \
-		{ echo "$(PYTHON) -m venv .venv"; $(PYTHON) -m venv --clear .venv; } || \
-		{ rm -rf .venv; echo "Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
+	@[ ! -e .venv ] || [ -f .venv/pyvenv.cfg ] || { echo ".venv is no virtual environment; move it away"; exit 1; }
+	@$(PY) -c 'import pip' 2>/dev/null || \
+		{ echo "$(PYTHON) -m venv .venv"; $(PYTHON) -m venv $(if $(RUNS),,--clear) .venv; } || \
+		{ echo "Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
 	$(PIP) -r requirements.txt
 	@touch $@
+
+always:
 
 .venv/dev: .venv/runtime requirements-dev.txt
 	$(PIP) -r requirements-dev.txt

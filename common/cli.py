@@ -2,8 +2,9 @@
 
 import argparse
 import contextlib
-import math
+import functools
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from common.machine import IS_MAIN
+from common.machine import IS_MAIN, PROCESSES
 
 import torch
 from tqdm import tqdm
@@ -39,13 +40,38 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescrip
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser without abbreviations of flags. A mistake gets a message of one line and exit status 2."""
+    """An ArgumentParser without abbreviations of flags. A mistake gets a message of one line and exit status 2.
+
+    The values of `type=Path` are checked by `existing_or_new`. A script without --resume is for one process.
+    """
 
     def __init__(self, description: str):
         super().__init__(description=description, formatter_class=_HelpFormatter, allow_abbrev=False)
+        self.register("type", Path, existing_or_new)
+
+    def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
+        parsed = super().parse_args(args, namespace)
+        if PROCESSES > 1 and not hasattr(parsed, "resume"):
+            raise UserError(f"WORLD_SIZE={PROCESSES} is set, but {self.prog} is for one process; unset it")
+        return parsed
 
     def error(self, message: str):
-        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
+        short = re.sub(r"(\S{60})\S{60,}(\S{30})", r"\1…\2", " ".join(message.split()))
+        self.exit(2, f"{self.prog}: error: {short}\n")
+
+
+def existing_or_new(text: str) -> Path:
+    """A path, with ~ as the home folder. If its name begins with - or ~, it is absolute, so that it can be pasted."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; the current folder is .")
+    try:
+        path = Path(text).expanduser() if text.startswith("~") else Path(text)
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # it may be a new one
+    except (OSError, RuntimeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{text}: cannot be used ({getattr(error, 'strerror', error)})") from None
+    return path.absolute() if str(path).startswith(("-", "~")) else path
 
 
 def _between(kind: type, what: str, fits: Callable[[float], bool], limits: str) -> Callable[[str], float]:
@@ -66,10 +92,9 @@ def int_between(minimum: int, maximum: int = 2**31 - 1) -> Callable[[str], int]:
     return _between(int, "a whole number", lambda n: minimum <= n <= maximum, f"between {minimum:,} and {maximum:,}")
 
 
-def float_between(above: float, below: float = math.inf) -> Callable[[str], float]:
-    """The type of a flag that takes a finite number strictly between `above` and `below`."""
-    limits = f"above {above:g}" + (f" and below {below:g}" if below < math.inf else ", and finite")
-    return _between(float, "a number", lambda x: above < x < below, limits)  # false for nan too
+def float_between(above: float, below: float = 1e30) -> Callable[[str], float]:
+    """The type of a flag that takes a number strictly between `above` and `below` (and far below float32's limit)."""
+    return _between(float, "a number", lambda x: above < x < below, f"above {above:g} and below {below:g}")
 
 
 def device(text: str) -> torch.device:
@@ -107,7 +132,7 @@ def add_shared_flags(parser: argparse.ArgumentParser) -> None:
 def add_training_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of the training scripts whose runs can be resumed: checkpoints, threads, bits, TensorBoard."""
     add = parser.add_argument
-    add("--resume", nargs="?", const=True, metavar="FOLDER", help="continue this run, or the newest unfinished one")
+    add("--resume", nargs="?", type=Path, const=True, metavar="FOLDER", help="resume it, or the newest unfinished run")
     add("--checkpoint_interval", type=int_between(0), default=60, help="seconds between checkpoints; 0: every batch")
     add("--threads", type=int_between(1, 1024), help="processor threads; if not given, PyTorch's choice")
     add("--deterministic", action="store_true", help="same bits on CUDA too, by slower algorithms")
@@ -118,12 +143,15 @@ def call(main: Callable[[], object]) -> None:
     """Call a script's main function. An error of the user or of the machine becomes one line and an exit status.
 
     The status is 2 for bad input (UserError), 1 for a full disk or not enough memory, 130 for Ctrl-C. It is 1, without
-    a line, if the reader of the output has closed it, as `| head` does.
+    a line, if the reader of the output has closed it, as `| head` does. If what is printed does not fit on the disk, it
+    is lost, and the script goes on. Pictures are drawn without a display, and without a user's matplotlibrc.
     """
+    os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a notebook's stream cannot; there may be none
             # A log file shows each line at once. If its encoding has no σ or →, it gets a question mark instead.
             stream.reconfigure(line_buffering=True, errors="replace")
+            stream.write = functools.partial(_write, stream.write)
     message, status = "", 0
     try:
         main()
@@ -132,7 +160,7 @@ def call(main: Callable[[], object]) -> None:
     except BrokenPipeError:
         status = 1
     except OSError as error:
-        message, status = f"{error.filename or 'a file'}: {error.strerror or error}", 1
+        message, status = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part), 1
     except (MemoryError, RuntimeError) as error:  # PyTorch and NumPy have several for too little memory
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
@@ -151,6 +179,15 @@ def call(main: Callable[[], object]) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if status:
         sys.exit(status)
+
+
+def _write(write: Callable[[str], int], text: str) -> int:
+    try:
+        return write(text)
+    except BrokenPipeError:
+        raise
+    except OSError:  # no space left on the disk: the line is lost
+        return len(text)
 
 
 def quoted(path: Path) -> str:

@@ -23,7 +23,14 @@ def join(device: torch.device) -> torch.device:
         if device.index >= torch.cuda.device_count():
             raise UserError(f"torchrun: each process needs a GPU of its own; there are {torch.cuda.device_count()}")
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if (rank := os.environ["RANK"]) not in map(str, range(PROCESSES)):
+        raise UserError(f"RANK={rank} is not one of 0 … {PROCESSES - 1}, with WORLD_SIZE={PROCESSES}; use torchrun")
+    try:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    except (RuntimeError, ValueError) as error:  # a port that is in use; a port that is no number
+        where = " and ".join(f"{name}={os.environ[name]}" for name in ("MASTER_ADDR", "MASTER_PORT"))
+        status = 1 if isinstance(error, RuntimeError) else 2
+        raise UserError(f"no other process can be met with {where} ({str(error).splitlines()[0]})", status) from None
     return device
 
 

@@ -1,24 +1,15 @@
-"""Pictures: curves, grids of images, animations. No display is needed."""
+"""Pictures: curves, grids of images, animations. No display is needed; matplotlib is loaded when a figure is drawn."""
 
 import io
-import os
 from collections.abc import Sequence
-from importlib.util import find_spec
 from itertools import cycle
 from pathlib import Path
+
+from common.files import write_atomic
 
 import numpy as np
 import torch
 from PIL import Image
-
-# A notebook passes the name of its own backend to the processes that it starts. They need none, and may not have it.
-if (backend := os.environ.get("MPLBACKEND", "")).startswith("module://") and not find_spec(backend[9:].split(".")[0]):
-    del os.environ["MPLBACKEND"]
-
-from common.files import write_atomic
-
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
 # Lines differ in colour (Okabe & Ito 2008), in grey value and in line style.
 STYLES = [
@@ -31,15 +22,26 @@ STYLES = [
 ]
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """A figure of `width` × `height` inches, drawn off screen."""
-    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+def new_figure(width: float, height: float, **settings):
+    """A figure of `width` × `height` inches, drawn off screen.
+
+    Until `save_figure`, matplotlib's own style with these `settings` takes the place of the user's.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    style = matplotlib.rc_context(matplotlib.rcParamsDefault | settings)
+    style.__enter__()
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    figure.style = style
+    return figure
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write the figure to `path` as PNG."""
+def save_figure(figure, path: Path) -> None:
+    """Write the figure to `path` as PNG, and return to the user's style."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", pil_kwargs={"optimize": True})
+    figure.style.__exit__(None, None, None)
     write_atomic(path, buffer.getvalue())
 
 
@@ -58,13 +60,15 @@ def bare_axes(axes) -> None:
 def log_ticks(axis) -> None:
     """Labels of a logarithmic axis at 1, 2, 5, 10, … and between them, if it is short. Call this when its limits are
     final."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 5 * low else (1, 1.2, 1.5, 2, 3, 4, 5, 7)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
 
 
-def draw_metrics(rows: list[dict], x: str, panels: dict[str, dict[str, str]]) -> Figure:
+def draw_metrics(rows: list[dict], x: str, panels: dict[str, dict[str, str]]):
     """A figure with a panel for each y label: {y label: {name of a line: its column in `rows`}}, over the column x."""
     figure, marker = new_figure(9, 3.3), "o" if len(rows) == 1 else ""
     for axes, (ylabel, columns) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):

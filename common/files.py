@@ -19,6 +19,7 @@ from torch import nn
 
 CHECKPOINT = "checkpoint.pt"  # in a run's folder
 SCHEMA = 2  # number of a checkpoint's layout
+LOCK, TEMPORARY = ".lock", f".{'[0-9a-f]' * 32}.tmp"  # the name of a lock; a pattern of those of temporary files
 
 
 def write_atomic(path: Path | str, data: bytes | str) -> None:
@@ -48,14 +49,20 @@ def write_atomic(path: Path | str, data: bytes | str) -> None:
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """A file that cannot be read, or holds something else than it should (ValueError), is a UserError."""
+def reading(path: Path, wrong: str = "is damaged") -> Iterator[None]:
+    """A file, or a folder's files, are read and used in this block. If that fails, by whichever error, or would wait
+    for ever (a pipe, a device), it is a UserError."""
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError("it is no regular file")
         yield
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, csv.Error) as error:
-        raise UserError(f"{path}: is damaged ({error})") from None
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # libraries raise many types
+        why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"{path}: {wrong} ({textwrap.shorten(why, 200, placeholder=' …')})") from None
 
 
 def write_csv(path: Path, rows: list[dict]) -> None:
@@ -120,48 +127,69 @@ def save_checkpoint(path: Path, kind: str, content: dict) -> None:
     write_atomic(path, buffer.getvalue())
 
 
-def load_checkpoint(path: Path | str, kind: str) -> dict:
+def load_checkpoint(path: Path | str, kind: str = "") -> dict:
     """Load a checkpoint, its tensors on the CPU, without running any code.
 
-    `path` is the file, or the folder of a run. UserError if it is missing, damaged or of another kind. A checkpoint is
+    `path` is the file, or the folder of a run. UserError if it is missing, damaged or not of this kind. A checkpoint is
     a zip archive, which holds a CRC-32 of each file in it. This is checked here, because `torch.load` ignores it and
     would load a weight with a flipped bit.
     """
     path = Path(path) / CHECKPOINT if os.path.isdir(path) else Path(path)  # noqa: PTH112 (is_dir raises on odd names)
-    try:
+    with reading(path):
         data = path.read_bytes()
+    try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             damaged = archive.testzip()
         content = None if damaged else torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such checkpoint") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except Exception as error:  # not a zip file, or with other content: zipfile and torch raise many types
         raise UserError(f"{path}: is damaged or is not a checkpoint ({type(error).__name__})") from None
     if damaged:
         raise UserError(f"{path}: is damaged (CRC-32 of {damaged})")
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise UserError(f"{path}: is not a checkpoint of this version of the project")
-    if (found := content.get("kind")) != kind:
+    if (found := content.get("kind")) != kind and kind:
         raise UserError(f"{path}: holds another kind of network ({found}); expected: {kind}")
     return content
 
 
-def load_state(network: nn.Module, state: dict | None, path: Path | str) -> None:
-    """Load the weights `state`, which the checkpoint at `path` holds. UserError if they do not fit the network."""
-    try:
-        network.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        why = textwrap.shorten(str(error), 200, placeholder=" …")
-        raise UserError(f"{path}: its weights do not fit this version of the network ({why})") from None
+def fitting(path: Path | str) -> contextlib.AbstractContextManager[None]:
+    """A network is made of what the checkpoint at `path` holds. If that does not fit, it is a UserError."""
+    return reading(Path(path), "does not fit this version of the network")
+
+
+def load_state(network: nn.Module, state: dict) -> nn.Module:
+    """Load the weights, which must be finite, in a block of `fitting`; returns the network in eval mode."""
+    if not all(weight.isreal().all() and weight.isfinite().all() for weight in state.values()):
+        raise ValueError("it has weights that are not finite")
+    network.load_state_dict(state)
+    return network.eval()
 
 
 def lock_folder(folder: Path) -> filelock.FileLock:
     """Lock the folder; UserError if another process has locked it."""
     try:
-        lock = filelock.FileLock(folder / ".lock", timeout=0)
+        lock = filelock.FileLock(folder / LOCK, timeout=0)
         lock.acquire()
     except filelock.Timeout:
         raise UserError(f"{folder}: another process is writing to this run; wait for it or end it") from None
     return lock
+
+
+def claim_folder(folder: Path, *known: str) -> filelock.FileLock:
+    """Make the folder, if need be, and lock it. UserError if it holds something, but none of the files `known`.
+
+    This is looked at before anything is written there, and again when nobody else can change it any more.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        Path(folder.name).lstat()  # a name may be too long: OSError, before its parents are made
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / LOCK)
+    while True:
+        found = {path.name for path in folder.iterdir() if path.name != LOCK and not path.match(TEMPORARY)}
+        if found and found.isdisjoint(known):
+            lock.release()
+            what = "already holds a run" if "config.json" in found else f"is not empty ({min(found)})"
+            raise UserError(f"--out_dir {folder}: {what}; name a new folder")
+        if lock.is_locked:
+            return lock
+        lock = lock_folder(folder)

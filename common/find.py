@@ -1,10 +1,11 @@
 """Where runs lie, and which one a script takes: the one that is named, or the newest."""
 
+import contextlib
 import datetime
 from pathlib import Path
 
 from common.cli import UserError, print_line
-from common.files import CHECKPOINT, lock_folder, read_json
+from common.files import CHECKPOINT, lock_folder, read_json, reading
 from common.machine import ROOT
 
 OUTPUTS = ROOT / "outputs"
@@ -20,16 +21,14 @@ def newest(*scripts: str, finished: bool) -> Path | None:
     found = []
     places = {OUTPUTS / Path(script).parent for script in scripts}
     for folder in (folder for place in places for folder in place.glob("*/")):
-        is_finished, has_checkpoint = (folder / "result.json").exists(), (folder / CHECKPOINT).exists()
-        try:
+        with contextlib.suppress(UserError), reading(folder):  # not a run of this project, or incomplete
+            is_finished, has_checkpoint = (folder / "result.json").exists(), (folder / CHECKPOINT).exists()
             config = read_json(folder / "config.json")
             is_meant = config["script"] in scripts and config.get("name", folder.name) == folder.name
             if is_meant and is_finished == finished and (finished or has_checkpoint):
                 if not finished:
                     lock_folder(folder).release()  # UserError if another process has it
                 found.append((datetime.datetime.fromisoformat(config["started"]).astimezone(), folder))
-        except (UserError, KeyError, TypeError, ValueError, OSError):
-            continue  # not a run of this project, or incomplete
     return max(found)[1] if found else None
 
 

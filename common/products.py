@@ -18,17 +18,22 @@ def suits_onednn(x: torch.Tensor) -> bool:
     return ONEDNN and x.is_cpu and x.dtype == torch.float32 and x.numel() > 0 and torch.backends.mkldnn.enabled
 
 
-def needs_plain_operations(x: torch.Tensor) -> bool:
-    """Whether PyTorch records or changes each operation on x, as for trace, compile, export, transform or autocast."""
+def needs_plain_operations(*tensors: torch.Tensor) -> bool:
+    """Whether PyTorch records or changes each operation on one of the tensors, as for trace, compile, export,
+    transform or autocast."""
     return (
-        x.is_meta
-        or torch.autograd.forward_ad._current_level >= 0  # forward-mode derivatives
+        torch.autograd.forward_ad._current_level >= 0  # forward-mode derivatives
         or torch.compiler.is_compiling()
         or torch.jit.is_tracing()
         or torch._C._are_functorch_transforms_active()  # the test that torch.autograd.Function makes
-        or torch.is_autocast_enabled(x.device.type)
-        or type(x) not in (torch.Tensor, nn.Parameter)
-        or not torch._C._has_storage(x)  # batched gradients
+        or any(
+            type(x) not in (torch.Tensor, nn.Parameter)  # quantised, say
+            or x.is_meta
+            or torch.is_autocast_enabled(x.device.type)
+            or not torch._C._has_storage(x)  # batched gradients; sparse
+            or x._is_zerotensor()
+            for x in tensors
+        )
     )
 
 
@@ -52,12 +57,20 @@ def products_for(x: torch.Tensor) -> tuple[Callable, Callable]:
 
 
 class FastLinear(nn.Linear):
-    """y = x Wᵀ + b like `nn.Linear`, by the faster library. Shapes: x (n, in) → y (n, out)."""
+    """y = x Wᵀ + b like `nn.Linear`, by the faster library. Shapes: x (n, in) → y (n, out).
+
+    oneDNN takes b as out numbers side by side, without a look. `torch.ao.quantization` takes layers whose class is
+    exactly nn.Linear: set `layer.__class__ = nn.Linear` first.
+    """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if x.dim() != 2 or not suits_onednn(x) or needs_plain_operations(x):
+        weight, bias = self.weight, self.bias
+        given = (x, weight) if bias is None else (x, weight, bias)
+        fits = x.dim() == weight.dim() == 2 and all(map(suits_onednn, given))
+        is_row = bias is None or (bias.shape == weight.shape[:1] and bias.is_contiguous())
+        if not fits or not is_row or needs_plain_operations(*given):
             return super().forward(x)
-        return Product.apply(x, self.weight, self.bias)
+        return Product.apply(x, weight, bias)
 
 
 class Product(torch.autograd.Function):

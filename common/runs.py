@@ -9,30 +9,26 @@ result.json       written last: if it is there, the run is finished
 import argparse
 import contextlib
 import datetime
-import importlib.metadata
 import importlib.util
 import itertools
 import json
 import os
-import platform
-import subprocess
 import sys
 import uuid
+import zlib
 from pathlib import Path
 from typing import NoReturn
 
-from common import distributed
-from common.cli import UserError, print_line
+from common import distributed, files
+from common.cli import UserError, print_line, quoted
 from common.figures import save_picture
-from common.files import CHECKPOINT, load_checkpoint, lock_folder, read_json, save_checkpoint, write_json
+from common.files import CHECKPOINT, claim_folder, load_checkpoint, lock_folder, read_json, reading
 from common.find import OUTPUTS, newest
-from common.machine import IS_MAIN, PROCESSES, PROCESSOR, ROOT
+from common.machine import IS_MAIN, PROCESSES, ROOT, environment
 
 import filelock
 import numpy as np
 import torch
-
-PACKAGES = ("torch", "torchvision", "numpy", "matplotlib")
 
 
 def parse_args_or_resume(
@@ -43,7 +39,7 @@ def parse_args_or_resume(
     may_grow: set[str] = frozenset(),
     unless: tuple[str, set[str]] = ("", set()),
 ) -> argparse.Namespace:
-    """Parse the command line of a train script. `args.resume` becomes the folder of the run to resume, or None.
+    """Parse the command line of a train script. `args.resume` becomes the config of the run to resume, or None.
 
     With --resume, the run's own settings are the defaults of the flags. A flag that differs from them is refused,
     because it would change the result. Exceptions: the names in `may_change`, and numbers that are larger than before,
@@ -59,21 +55,23 @@ def parse_args_or_resume(
         config, known = read_config(folder), {action.dest for action in parser._actions} - {"out_dir"}
         if config.get("script") != script:
             raise UserError(f"--resume {folder}: is a run of {config.get('script')}, not of {script}")
+        read_run(folder)
         flags = []  # the settings as one would type them, so that they are checked like a command line
         for name, value in config["arguments"].items():
             if name in known and value is not None and value is not False:
                 flags += [f"--{name}", *([] if value is True else value if isinstance(value, list) else [value])]
+        parser.prog, prog = f"{parser.prog}: {folder / 'config.json'}", parser.prog  # named by a message
         settings = parser.parse_args([str(flag) for flag in flags])
+        parser.prog = prog
         parser.set_defaults(**vars(settings))
-        before = {name: value for name, value in plain(settings).items() if value is not None}
         args = parser.parse_args(argv)
         if args.out_dir is not None:
             raise UserError(f"--out_dir {args.out_dir}: cannot be given with --resume; a run stays in its folder")
-        args.resume, args.out_dir, args.processes = folder, folder, PROCESSES
-        before["processes"], now = config["arguments"].get("processes", 1), plain(args)
+        args.resume, args.out_dir, args.processes = config, folder, PROCESSES
+        before, now = plain(settings) | {"processes": config["arguments"].get("processes", 1)}, plain(args)
         growing = set() if before.get(unless[0]) in unless[1] else may_grow
         grows = {name for name in growing if now[name] > before[name]}
-        fixed = before.keys() - may_change - grows
+        fixed = before.keys() - {"out_dir"} - may_change - grows
         if changed := changes(before, {name: now[name] for name in fixed}):
             raise UserError(f"--resume {folder}: these settings would change the result: {', '.join(changed)}")
         if (folder / "result.json").exists() and not grows:
@@ -101,7 +99,8 @@ class Run:
     def __init__(self, folder: Path, config: dict, kind: str, lock: filelock.FileLock, saved: dict | None):
         self.folder, self.config, self.kind, self.saved = folder, config, kind, saved
         self.checkpoint, self.metrics = folder / CHECKPOINT, folder / "metrics.jsonl"
-        self.metrics_length = saved["clock"]["metrics_length"] if saved and "clock" in saved else 0  # in bytes
+        clock = saved["clock"] if saved else {"metrics_length": 0, "metrics_crc": 0}
+        self.metrics_length, self._metrics_crc = clock["metrics_length"], clock["metrics_crc"]  # in bytes; CRC-32
         self.is_finished = (folder / "result.json").exists()
         self._lock, self._writer = lock, None
 
@@ -111,69 +110,69 @@ class Run:
 
         `kind` is the kind of its checkpoints. A folder that already holds something is never written to: UserError.
         """
-        if PROCESSES > 1 and not hasattr(args, "processes"):
-            raise UserError(f"WORLD_SIZE={PROCESSES} is set, but {script} is for one process; unset it")
         if getattr(args, "resume", None):
             return cls._reopen(args, kind)
         started = datetime.datetime.now().astimezone()
         folder = args.out_dir or OUTPUTS / f"{name}-{started:%Y%m%d-%H%M%S}"
         config = {"script": script, "arguments": plain(args), "started": started.isoformat(), "id": uuid.uuid4().hex}
-        lock, is_new = None, not folder.exists()
+        lock = filelock.FileLock(folder / files.LOCK)
         if IS_MAIN:
             try:
-                folder = _make_folder(folder) if args.out_dir else _make_new_folder(folder)
-                lock = lock_folder(folder)
+                folder, lock = (folder, claim_folder(folder)) if args.out_dir else _claim_first_free(folder)
                 config |= {"name": folder.resolve().name, **environment(args.device)}
-                write_json(folder / "config.json", config)
+                files.write_json(folder / "config.json", config)
             except OSError as error:
-                if lock:
-                    lock.release()
-                    (folder / ".lock").unlink(missing_ok=True)
-                with contextlib.suppress(OSError):
-                    folder.rmdir() if is_new else None
-                what = f"--out_dir {folder}" if args.out_dir else str(folder)
-                how = "" if args.out_dir else "; name another folder with --out_dir"
-                raise UserError(f"{what}: cannot be written to ({error.strerror}){how}") from None
+                lock.release()
+                how = "name another folder with --out_dir"
+                raise UserError(f"{folder}: cannot be written to ({error.strerror}); {how}") from None
         if PROCESSES > 1:
             folder = Path(distributed.from_main(str(folder)))
-        return cls(folder, config, kind, lock or filelock.FileLock(folder / ".lock"), None)
+        return cls(folder, config, kind, lock, None)
 
     @classmethod
     def _reopen(cls, args: argparse.Namespace, kind: str) -> "Run":
-        """Open an existing run and check that its files belong together. Nothing is changed."""
-        folder = args.resume
-        lock = lock_folder(folder) if IS_MAIN else filelock.FileLock(folder / ".lock")
+        """Open an existing run, and look again, once it is locked, whether it can be resumed. Nothing is changed."""
+        folder = args.out_dir
+        lock = lock_folder(folder) if IS_MAIN else filelock.FileLock(folder / files.LOCK)
         try:
-            config = read_json(folder / "config.json")
-            saved = load_checkpoint(folder, kind) if (folder / CHECKPOINT).exists() else None
-            now, before = environment(args.device), (config.get("resumed") or [config])[-1]
+            config, saved = read_run(folder, kind)
+            if config != args.resume:
+                raise UserError(f"--resume {folder}: another process has changed it meanwhile; start this again")
+            now, before = environment(args.device), [config, *config.get("resumed", [])][-1]
             again = {"at": datetime.datetime.now().astimezone().isoformat(), **now}
             config |= {"arguments": plain(args), "resumed": [*config.get("resumed", []), again]}
             run = cls(folder, config, kind, lock, saved)
-            if not saved and run.is_finished:
-                run.refuse("its checkpoint is missing; a finished run cannot continue without it")
-            if saved and "clock" not in saved:
-                run.refuse("its checkpoint holds only a network, so training cannot continue")
-            if saved and saved["clock"].get("run") != config.get("id"):
-                run.refuse("its checkpoint belongs to another run")
-            if run.metrics_length > (run.metrics.stat().st_size if run.metrics.exists() else 0):
-                run.refuse(f"{run.metrics.name} is damaged (it is shorter than it was at the last checkpoint)")
-        except BaseException as error:
+        except BaseException:
             lock.release()
-            if isinstance(error, OSError):
-                raise UserError(f"--resume {folder}: cannot be read ({error.strerror})") from None
             raise
         if changed := changes(before, now):
             print_line(f"resumed on another machine or version; bits may differ from here on: {', '.join(changed)}")
         return run
 
     def take_over(self) -> None:
-        """Mark a resumed run as unfinished, and write its new config."""
+        """Mark a resumed run as unfinished, and write its new config. If that fails, it is as finished as before."""
         if IS_MAIN and self.config.get("resumed"):
-            (self.folder / "result.json").unlink(missing_ok=True)
-            for left_by_a_dead_process in self.folder.rglob(".*.tmp"):
-                left_by_a_dead_process.unlink()
-            write_json(self.folder / "config.json", self.config)
+            for left_by_a_death in (*self.folder.glob(files.TEMPORARY), *self.folder.glob(f"grids/{files.TEMPORARY}")):
+                with contextlib.suppress(OSError):
+                    left_by_a_death.unlink()
+            result, aside = self.folder / "result.json", self.folder / f".{uuid.uuid4().hex}.tmp"
+            try:
+                if self.is_finished:
+                    result.replace(aside)
+                files.write_json(self.folder / "config.json", self.config)
+            except BaseException:
+                if aside.exists():
+                    aside.replace(result)
+                raise
+            aside.unlink(missing_ok=True)
+
+    @property
+    def command(self) -> str:
+        """The command that resumes the run, as one can paste it into the shell that this process was started in."""
+        torchrun = ["-m", "torch.distributed.run", f"--nproc_per_node={PROCESSES}"] if PROCESSES > 1 else []
+        here, script = f"{Path.cwd()}{os.sep}", str(ROOT / self.config["script"])
+        words = sys.executable.removeprefix(here), *torchrun, script.removeprefix(here), "--resume", self.folder
+        return " ".join(map(quoted, words))
 
     def log(self, row: dict, step: int) -> None:
         """Append `row` to metrics.jsonl, and flush it to the disk."""
@@ -185,7 +184,7 @@ class Run:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        self.metrics_length += len(data)
+        self.metrics_length, self._metrics_crc = self.metrics_length + len(data), zlib.crc32(data, self._metrics_crc)
         self._show("add_scalar", row, step)
 
     def log_picture(self, name: str, sheet: np.ndarray, step: int) -> None:
@@ -208,13 +207,13 @@ class Run:
 
     def save(self, content: dict) -> None:
         """Save a checkpoint. If that fails, it is an OSError, and the last checkpoint stays."""
-        clock = content["clock"] | {"metrics_length": self.metrics_length, "run": self.config["id"]}
-        save_checkpoint(self.checkpoint, self.kind, content | {"clock": clock})
+        clock = {"metrics_length": self.metrics_length, "metrics_crc": self._metrics_crc, "run": self.config["id"]}
+        files.save_checkpoint(self.checkpoint, self.kind, content | {"clock": content["clock"] | clock})
 
     def finish(self, result: dict) -> None:
         """Write result.json, which marks the run as finished, and close the run."""
         if IS_MAIN:
-            write_json(self.folder / "result.json", result | {"run": self.config["id"]})
+            files.write_json(self.folder / "result.json", result | {"run": self.config["id"]})
         self.close()
 
     def close(self) -> None:
@@ -230,45 +229,31 @@ class Run:
         raise UserError(f"--resume {self.folder}: {why}")
 
 
-def _make_folder(folder: Path) -> Path:
-    if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
-        what = "already holds a run" if (folder / "config.json").exists() else "is not empty"
-        raise UserError(f"--out_dir {folder}: {what}; name a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _claim_first_free(folder: Path) -> tuple[Path, filelock.FileLock]:
+    for n in itertools.count(1):  # several runs may start in one second
+        numbered = folder if n == 1 else folder.with_name(f"{folder.name}-{n}")
+        with contextlib.suppress(UserError):
+            return numbered, claim_folder(numbered)
 
 
-def _make_new_folder(folder: Path) -> Path:
-    """Make `folder`, or the first of `folder-2`, `folder-3`, … that is free, if several runs start in one second."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for candidate in itertools.chain([folder], (folder.with_name(f"{folder.name}-{n}") for n in itertools.count(2))):
-        with contextlib.suppress(FileExistsError):
-            candidate.mkdir()
-            return candidate
-
-
-def environment(device: torch.device) -> dict:
-    """What one needs to know to make the same run again."""
-    return {
-        "commit": commit(),
-        "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES if importlib.util.find_spec(name)},
-        "platform": platform.platform(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else PROCESSOR,
-        "threads": torch.get_num_threads(),
-    }
-
-
-def commit() -> str:
-    """The commit of the project's own checkout, with "-dirty" if files differ from it; "unknown" without git."""
-    command = ["git", "-c", f"safe.directory={ROOT}", "describe", "--always", "--dirty", "--abbrev=12"]
-    of_this_checkout = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    of_this_checkout["GIT_CEILING_DIRECTORIES"] = str(ROOT.parent)  # else it may be a repository around the project
-    try:
-        done = subprocess.run(command, cwd=ROOT, env=of_this_checkout, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return done.stdout.strip()
+def read_run(folder: Path, kind: str = "") -> tuple[dict, dict | None]:
+    """The config and the last checkpoint (None: there is none) of a run to resume; UserError if it cannot be."""
+    config, saved, metrics = read_config(folder), None, folder / "metrics.jsonl"
+    if (folder / CHECKPOINT).exists():
+        saved = load_checkpoint(folder, kind)
+        if "clock" not in saved:
+            raise UserError(f"--resume {folder}: its checkpoint holds only a network, so training cannot continue")
+        with reading(folder / CHECKPOINT):
+            run, length = saved["clock"]["run"], saved["clock"]["metrics_length"]
+        if run != config.get("id"):
+            raise UserError(f"--resume {folder}: its checkpoint belongs to another run")
+        with reading(metrics):
+            rows = metrics.read_bytes()[:length] if length else b""
+            if zlib.crc32(rows) != saved["clock"].setdefault("metrics_crc", zlib.crc32(rows)) or len(rows) != length:
+                raise ValueError("its rows are not those of the last checkpoint")
+    elif (folder / "result.json").exists():
+        raise UserError(f"--resume {folder}: its checkpoint is missing; a finished run cannot continue without it")
+    return config, saved
 
 
 def read_config(source: Path, required: bool = True) -> dict:
@@ -279,8 +264,9 @@ def read_config(source: Path, required: bool = True) -> dict:
     config = read_json(path)
     if not required and "script" not in config:
         return {}  # another program's
-    if not isinstance(config.get("arguments"), dict):
-        raise UserError(f"{path}: is damaged (it lacks the run's settings)")
+    with reading(path):
+        if not all(isinstance(part, dict) for part in [config.get("arguments"), *config.get("resumed", [])]):
+            raise ValueError("it lacks the run's settings")
     return config
 
 

@@ -12,15 +12,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from statistics import stdev
 from threading import Event, Lock
+from types import ModuleType
 from typing import NamedTuple
 
 from common.cli import UserError, progress_bar
-from common.files import lock_folder, read_csv, read_json, write_csv
+from common.files import claim_folder, lock_folder, read_csv, read_json, reading, write_csv
 from common.machine import ROOT
 from common.runs import plain, read_config
 
@@ -42,11 +44,15 @@ class PlannedRun(NamedTuple):
     def settings(self) -> dict:
         """The cells of its settings, with the script's defaults; the script checks the flags. Paths are left out: the
         same run may lie elsewhere."""
-        module = importlib.import_module(self.script.removesuffix(".py").replace("/", "."))
-        args = module.parse_args([str(flag) for flag in self.flags])
+        args = module_of(self.script).parse_args([str(flag) for flag in self.flags])
         paths = {name for name, value in vars(args).items() if isinstance(value, Path)}
         settings = {name: value for name, value in _settings(plain(args)).items() if name not in paths}
         return flatten(settings | (self.also or {}))
+
+
+def module_of(script: str) -> ModuleType:
+    """The module of a script, which is named by its path from the project's root."""
+    return importlib.import_module(script.removesuffix(".py").replace("/", "."))
 
 
 def make_runs(
@@ -59,23 +65,24 @@ def make_runs(
 ) -> list[dict]:
     """Make the runs that are planned and not yet in the study's tables, `jobs` of them at once; returns all rows.
 
-    A run that was begun is resumed. When one is finished, its row is added to runs.csv, the rows of `curve(folder)` to
-    curves.csv, and `keep(folder, name)` may keep pictures. If one fails, on Ctrl-C and on SIGTERM, the others are told
-    to save and stop (on Windows they are ended, and the last checkpoint stays). UserError if a run in the tables or in
-    runs/ has other settings than planned, or if it differs from the plan in a setting that must be `alike` in all runs.
+    A run that was begun is resumed, or if its script cannot do that, made anew, and the folder begun gets another name.
+    When one is finished, its row is added to runs.csv, the rows of `curve(folder)` to curves.csv, and `keep(folder,
+    name)` may keep pictures. If one fails, on Ctrl-C and on SIGTERM, the others are told to save and stop (on Windows
+    they are ended, and the last checkpoint stays). UserError if a run in the tables or in runs/ has other settings than
+    planned, or if it differs from the plan in a setting that must be `alike` in all runs.
     """
     plan = list({run.name: run for run in plan}.values())  # a seed may be named twice
     wanted = {run.name: run.settings() for run in plan}
-    if (out_dir / "config.json").exists():
-        raise UserError(f"--out_dir {out_dir}: already holds a run; name a new folder")
     try:
-        (out_dir / "runs").mkdir(parents=True, exist_ok=True)
-        lock = lock_folder(out_dir)
+        lock = claim_folder(out_dir, "runs", "runs.csv")
+        (out_dir / "runs").mkdir(exist_ok=True)
     except OSError as error:
         raise UserError(f"--out_dir {out_dir}: cannot be written to ({error.strerror})") from None
     with contextlib.ExitStack() as at_the_end:
         at_the_end.callback(lock.release)
         rows, curves = read_csv(out_dir / "runs.csv"), read_csv(out_dir / "curves.csv")
+        with reading(out_dir):
+            recorded, _ = ({row["run"] for row in table} for table in (rows, curves))
         begun = [to_row(path.parent) for path in sorted((out_dir / "runs").glob("*/config.json"))]
         for row in rows + begun:
             expected = wanted.get(row["run"]) or {name: cell for w in wanted.values() for name, cell in w.items()}
@@ -87,15 +94,15 @@ def make_runs(
 
         def add(name: str) -> None:
             folder = out_dir / "runs" / name
-            rows.append(to_row(folder))
-            curves[:] = [point for point in curves if point["run"] != name]  # from before a crash
-            curves.extend({"run": name, **point} for point in curve(folder))
+            with reading(folder):
+                row, points = to_row(folder), [{"run": name, **point} for point in curve(folder)]
             keep(folder, name)
+            rows.append(row)
+            curves[:] = [point for point in curves if point["run"] != name] + points  # without those before a crash
             if curves:
                 write_csv(out_dir / "curves.csv", curves)
             write_csv(out_dir / "runs.csv", rows)
 
-        recorded = {row["run"] for row in rows}
         _run_all(out_dir / "runs", [run for run in plan if run.name not in recorded], jobs, add)
     return read_csv(out_dir / "runs.csv")
 
@@ -109,9 +116,15 @@ def _run_all(folder: Path, plan: list[PlannedRun], jobs: int, add: Callable[[str
     def make(run: PlannedRun) -> None:
         if stopping.is_set():
             return
-        if not (folder / run.name / "result.json").exists():
-            begun = (folder / run.name / "config.json").exists()
-            flags = ["--resume", folder / run.name] if begun else [*run.flags, "--out_dir", folder / run.name]
+        place, result = folder / run.name, folder / run.name / "result.json"
+        begun, flags = (place / "config.json").exists(), [*run.flags, "--out_dir", place]
+        if begun and not result.exists():
+            lock_folder(place).release()  # UserError as long as a process from before a crash is writing to it
+        if not result.exists():
+            if begun and "checkpoint_interval" in read_config(place)["arguments"]:  # of a train script
+                flags = ["--resume", place]
+            elif begun:
+                place.rename(f"{place}-stopped-{time.strftime('%Y%m%d-%H%M%S')}")
             log = folder / f"{run.name}.log"
             with log.open("a") as output:
                 command = [sys.executable, ROOT / run.script, *flags]
@@ -143,9 +156,10 @@ def _run_all(folder: Path, plan: list[PlannedRun], jobs: int, add: Callable[[str
 def to_row(folder: Path) -> dict:
     """The row of runs.csv for a run's folder; without a result, if it has none yet."""
     config = read_config(folder)
-    row = {"run": folder.name, "script": config["script"], **flatten(_settings(config["arguments"]))}
-    row |= {"threads": config["threads"]} | {name: config[name] for name in ("started", "commit", "python")}
-    row |= config["packages"] | {"platform": config["platform"], "machine": config["device"]}
+    with reading(folder / "config.json"):
+        row = {"run": folder.name, "script": config["script"], **flatten(_settings(config["arguments"]))}
+        row |= {"threads": config["threads"]} | {name: config[name] for name in ("started", "commit", "python")}
+        row |= config["packages"] | {"platform": config["platform"], "machine": config["device"]}
     result = read_json(folder / "result.json") if (folder / "result.json").exists() else {}
     return row | flatten({name: value for name, value in result.items() if name != "run"})
 

@@ -8,13 +8,14 @@ import signal
 import sys
 import threading
 import time
+import typing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
 from common import distributed
-from common.cli import UserError, print_line, quoted
+from common.cli import UserError, print_line
 from common.machine import IS_MAIN, PROCESSES
 from common.runs import Run, changes
 
@@ -97,7 +98,7 @@ class RunningMeans:
 
     def load_state_dict(self, state: dict) -> None:
         self.sums.copy_(state["sums"])
-        self.weight = state["weight"]
+        self.weight = int(state["weight"])
 
 
 class Training:
@@ -133,10 +134,13 @@ class Training:
                 if before != now:
                     pairs = (before, now) if isinstance(now, dict) else ({name: before}, {name: now})
                     raise ValueError(", ".join(changes(*pairs)))
+            if best := saved["progress"].get("best"):  # does it fit?
+                self._learners["network"].load_state_dict(best)
             for name, learner in self._learners.items():
                 learner.load_state_dict(saved[name])
-            if saved["progress"].keys() != vars(self._progress).keys():
-                raise ValueError(f"its progress is of another version: {', '.join(saved['progress'])}; start a new run")
+            kinds, progress = typing.get_type_hints(type(self._progress)), saved["progress"]
+            if progress.keys() != kinds.keys() or not all(isinstance(progress[name], kinds[name]) for name in kinds):
+                raise ValueError(f"its progress is of another version: {', '.join(progress)}; start a new run")
             vars(self._progress).update(saved["progress"])
             self._started -= saved["clock"]["seconds"]
         except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
@@ -159,8 +163,9 @@ class Training:
             signal.signal(number, handler)
         self._run.close()
         if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
-            what = f"{error.filename or self._run.folder}: cannot be written to ({error.strerror or error})"
-            raise UserError(f"{what}; the last checkpoint is whole: --resume {quoted(self._run.folder)}", 1) from None
+            what, is_there = error.filename2 or error.filename or self._run.folder, self._run.folder.exists()
+            how = f"the last checkpoint is whole: {self._run.command}" if is_there else "the run's folder is gone"
+            raise UserError(f"{what}: cannot be written to ({error.strerror or error}); {how}", 1) from None
 
     def seconds(self) -> float:
         """Seconds of training so far, including those before a stop."""
@@ -196,7 +201,7 @@ class Training:
                 self._end(stop)
 
     def _end(self, number: int) -> None:
-        print_line(f"stopped by {signal.Signals(number).name}; to continue: --resume {quoted(self._run.folder)}")
+        print_line(f"stopped by {signal.Signals(number).name}; to continue: {self._run.command}")
         sys.exit(128 + number)
 
     def at_end(self) -> None:

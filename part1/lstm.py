@@ -1,5 +1,6 @@
 """An LSTM (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000), by hand from raw parameters."""
 
+from common.inputs import check_tensor
 from common.products import needs_plain_operations
 from part1.networks.through_time import ThroughTime
 
@@ -28,12 +29,14 @@ class LSTM(nn.Module):
         weight_hh = [W_ih; W_fh; W_gh; W_oh]   (4·hidden, hidden)
         bias      = [b_i; b_f; b_g; b_o]       (4·hidden,)
 
-    Shapes: x (batch, time, input_dim) → logits (batch, output_dim); another shape or dtype is a ValueError. Without
+    Shapes: x (batch, time, input_dim) → logits (batch, output_dim); another shape or dtype is a ValueError. All
+    sequences of a batch have one length: padding at the end changes the answer, which is read from h(T). Without
     gradients the steps are not kept, so memory does not grow with time.
 
     With `plain=True`, the loop below computes h(T), and autograd its gradients. Otherwise `ThroughTime` computes both,
     faster, with gradients derived by hand; its results differ by rounding only. Where PyTorch must see each operation
-    (autocast, torch.compile, torch.export, torch.func), the plain loop is used.
+    (autocast, torch.compile, torch.export, torch.jit.trace, torch.func), the plain loop is used. torch.jit.script and
+    torch.fx cannot read the checks.
     """
 
     def __init__(self, input_dim: int, hidden_dim: int, output_dim: int, plain: bool = False):
@@ -78,26 +81,20 @@ class LSTM(nn.Module):
 
     def read(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """x(1) … x(T) → h(T), c(T), each (batch, hidden). Pass both as `state` to read the next piece."""
-        check_input(x, self, state or ())
+        check_input(x, self, state)
         h, c = state or (x.new_zeros(x.shape[0], self.hidden_dim),) * 2
         weights = self.weight_ih, self.weight_hh, self.bias
-        if self.plain or needs_plain_operations(x):
+        if self.plain or needs_plain_operations(x, h, c, *weights):
             return loop(x, h, c, *weights)
         return ThroughTime.apply(torch.is_grad_enabled(), loop, state is None, x, h, c, *weights)  # the same, faster
 
 
-def check_input(x: Tensor, network: nn.Module, state: tuple[Tensor, ...] = ()) -> None:
+def check_input(x: Tensor, network: nn.Module, state: tuple[Tensor, ...] | None) -> None:
     """ValueError if x is not (batch, time, input_dim), a part of the state not (batch, hidden), or a dtype not that of
     the network's weights."""
-    if torch.jit.is_tracing():  # sizes are tensors then
-        return
-    if x.dim() != 3 or x.shape[2] != network.input_dim:
-        raise ValueError(f"x has the shape {tuple(x.shape)}; expected (batch, time, {network.input_dim})")
-    for name, value in ("x", x), *(("the state", part) for part in state):
-        if value is not x and value.shape != (len(x), network.hidden_dim):
-            raise ValueError(f"{name} has the shape {tuple(value.shape)}; expected {(len(x), network.hidden_dim)}")
-        if value.dtype != network.bias.dtype and not torch.is_autocast_enabled(x.device.type):
-            raise ValueError(f"{name} is {value.dtype} and the network's weights are {network.bias.dtype}; convert one")
+    check_tensor("x", x, ("batch", "time", network.input_dim), network.bias)
+    for part in () if state is None else state:
+        check_tensor("the state", part, (len(x), network.hidden_dim), network.bias)
 
 
 def loop(x: Tensor, h: Tensor, c: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import cli
 from common.figures import STYLES, bare_axes, log_ticks, new_figure, plain_axes, save_figure, save_picture, tile
-from common.files import read_csv, write_atomic, write_csv
+from common.files import read_csv, reading, write_atomic, write_csv
 from common.find import OUTPUTS
 from common.studies import PlannedRun, interval, make_runs, markdown_table
 from part2.judges.judge import COLUMNS, SAMPLES, SPLITS, WITHOUT_VALIDATION, Judge, in_floors, sample
@@ -58,6 +58,8 @@ def curve(folder: Path) -> list[dict]:
     for row in by_epoch(folder):
         shown = [name for name in ("seconds", *MEANS, *MEASURED) if name in row]
         points.append({"epoch": row["epoch"]} | {name: float(f"{row[name]:.6g}") for name in shown})
+    if "frechet" not in points[-1]:
+        raise ValueError("the last row of its metrics holds no measurement")
     return points
 
 
@@ -65,13 +67,17 @@ def keep_digits(folder: Path, _name: str) -> None:
     """Add a run's first digits to digits.png: a strip of 28 pixels and two white ones for each run in runs.csv."""
     path = folder.parents[1] / "digits.png"
     strip = tile(sample(load_generator(folder), 0, SHOWN), SHOWN)
-    done = 30 * len([row for row in read_csv(path.with_name("runs.csv")) if row["run"] != REAL])
-    sheet = np.full((done + 30, strip.shape[1]), 255, dtype=np.uint8)
-    if path.exists():
-        before = np.asarray(Image.open(path))[:done]  # without what a crash left
-        sheet[: len(before)] = before
-    sheet[done : done + 28] = strip
-    save_picture(sheet, path, scale=1)
+    before = read_strips(path, len([row for row in read_csv(path.with_name("runs.csv")) if row["run"] != REAL]))
+    save_picture(np.vstack([before, np.pad(strip, ((0, 2), (0, 0)), constant_values=255)]), path, scale=1)
+
+
+def read_strips(path: Path, n: int) -> np.ndarray:
+    """The first n strips of digits.png: (30 n, 30 SHOWN − 2). White if there is no such file."""
+    with reading(path):
+        strips = np.full((30 * n, 30 * SHOWN - 2), 255, dtype=np.uint8)
+        if path.exists():
+            strips[:] = np.asarray(Image.open(path))[: 30 * n]  # without what a crash left
+    return strips
 
 
 def to_table(rows: list[dict], real: dict) -> str:
@@ -189,14 +195,15 @@ def compare(args: argparse.Namespace) -> None:
 def redraw(out_dir: Path) -> None:
     """Write table.md, board.md and the pictures of a study again, from its tables and digits.png."""
     rows, curves = read_csv(out_dir / "runs.csv"), read_csv(out_dir / "curves.csv")
-    real = next(row for row in rows if row["run"] == REAL)
-    rows.remove(real)
-    table = to_table(rows, real)
+    with reading(out_dir / "runs.csv"):
+        (real,) = [row for row in rows if row["run"] == REAL]
+        rows.remove(real)
+        table, board = to_table(rows, real), to_board(rows, curves)
+    strips = read_strips(out_dir / "digits.png", len(rows))
     write_atomic(out_dir / "table.md", table)
-    write_atomic(out_dir / "board.md", to_board(rows, curves))
+    write_atomic(out_dir / "board.md", board)
     draw_quality(rows, curves, real, out_dir / "compare.png")
-    if (out_dir / "digits.png").exists():
-        draw_samples(rows, np.asarray(Image.open(out_dir / "digits.png")), out_dir / "samples.png")
+    draw_samples(rows, strips, out_dir / "samples.png")
     print(f"{table}\npictures: {out_dir / 'compare.png'} and samples.png")
 
 
@@ -213,8 +220,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--jobs", type=cli.int_between(1, 1024), default=1, help="number of runs at the same time")
     add("--out_dir", type=Path, default=OUTPUTS / "part2" / "compare", help="the folder of the runs and results")
     args = parser.parse_args(argv)
-    if args.eval_split == "validation" and args.data_size > WITHOUT_VALIDATION:
-        parser.error(f"--data_size: more than {WITHOUT_VALIDATION} only with --eval_split test")
     if args.n_epochs % args.eval_interval:
         parser.error(f"--eval_interval: --n_epochs {args.n_epochs} is not a multiple of it; the last must be measured")
     return args

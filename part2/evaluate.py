@@ -2,7 +2,7 @@
 
     python part2/evaluate.py --run outputs/part2/MY-RUN
     python part2/evaluate.py --images my_digits.npy                              digits from any other program
-    python part2/evaluate.py --classifier outputs/part2/MY-CLASSIFIER            with another network (train_judges.py)
+    python part2/evaluate.py --autoencoder outputs/part2/MY-AUTOENCODER          with another network (train_judges.py)
 
 Without --run, it takes the newest finished run of train_gan.py in outputs/part2, else the pretrained generator. Beside
 every score (part2/judges/measures.py) stands that of as many real training images. First comes distance ÷ floor: the
@@ -11,7 +11,8 @@ and neighbours.png (some digits, and under each the training images nearest to i
 
 The features are those of two networks that never saw a generated image, a digit classifier (128) and an autoencoder
 (64). Generators are compared with --split test, MNIST's test images. Settings are chosen with --split validation, the
-last 10,000 training images, after training on the others.
+last 10,000 training images, after training on the others. If --autoencoder or --classifier was trained on other images
+than MNIST's, these are the real ones, and it judges alone.
 """
 
 import argparse
@@ -20,19 +21,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import cli, seeds
+from common import cli
 from common.figures import bare_axes, new_figure, save_figure, tile
-from common.files import load_checkpoint
-from common.runs import Run, path_as_text, read_config
-from part2.judges.files import load_images
-from part2.judges.judge import COLUMNS, EXTRACTORS, SAMPLES, SPLITS, WITHOUT_VALIDATION, Judge, in_floors, sample
+from common.runs import Run, path_as_text
+from part2.judges.judge import COLUMNS, EXTRACTORS, SAMPLES, SPLITS, Judge, in_floors, sample
 from part2.judges.measures import memorised, nearest
-from part2.networks.trained import KIND, find_generator, load_generator
+from part2.networks.trained import find_generator, load_generator, trained_on
+from part2.sources.files import Source, add_image_flags
 
 import torch
 
 SCRIPT = "part2/evaluate.py"
-IMAGES = "judge these instead: a folder of 28 × 28 pictures, or an array in a .npy file (100 or more; of many, 10,000)"
 SHOWN = 12  # digits in neighbours.png
 ROW = "{:24} {:>10} {:>20}"  # of what is printed: the score, its value for the judged images and for real ones
 
@@ -50,36 +49,36 @@ def draw_neighbours(images: torch.Tensor, training: torch.Tensor, path: Path) ->
     save_figure(figure, path)
 
 
-def check_training_images(source: Path, split: str) -> None:
-    """UserError if the network may have been trained on images of the split; a line if it was trained on no digits."""
-    data, config = load_checkpoint(source, KIND).get("data"), read_config(source, required=False)
-    if not data and config:  # a checkpoint of an older version; only MNIST could be trained on
-        data = {"name": "MNIST", "size": config["arguments"].get("data_size", 60_000)}
-    if data and data["name"] != "MNIST":
-        print(f"trained on {data['name']}, but compared with MNIST's images")
+def check_training_images(source: Path, judge: Judge, split: str) -> None:
+    """UserError if the network may have been trained on images of the split; a line if on another data set."""
+    data = trained_on(source)
+    if data and data["name"] != judge.source.name:
+        how = "for its own images, see part2/judges/train_judges.py --images"
+        print(f"trained on {data['name']}, but compared with {judge.source.name}'s images ({how})")
     elif split == "validation" and not data:
         missing = "neither it nor a config.json beside it says on which images it was trained"
         raise cli.UserError(f"--split validation: {source}: {missing}; use --split test")
-    elif split == "validation" and data["size"] > WITHOUT_VALIDATION:
+    elif split == "validation" and data["size"] > len(judge.training):
         raise cli.UserError(f"--split validation: {source} was trained on some of those images; use --split test")
 
 
-def find_images(args: argparse.Namespace) -> tuple[Path, torch.Tensor]:
-    """Where the images come from, and SAMPLES of them, or all if there are fewer."""
+def find_images(args: argparse.Namespace, judge: Judge) -> tuple[Path, torch.Tensor]:
+    """Where the images come from, and SAMPLES of them, or fewer if there are not as many, or not as many real ones."""
+    n = min(SAMPLES, len(judge.training))
     if args.images:
-        images = load_images(args.images).to(args.device)
-        return args.images, images[torch.randperm(len(images), generator=seeds.generator(args.seed, "order"))][:SAMPLES]
+        source = Source(args.images, args.resize, args.grey)
+        return Path(args.images), source.load("any", args.seed).images[:n].to(args.device)
     source = find_generator(args.run)
-    check_training_images(source, args.split)
-    return source, sample(load_generator(source).to(args.device), args.seed, SAMPLES)
+    check_training_images(source, judge, args.split)
+    return source, sample(load_generator(source).to(args.device), args.seed, n)
 
 
 def evaluate(args: argparse.Namespace) -> Path:
     """Measure one generator, or the images of a file or a folder; returns the run's folder."""
-    source, images = find_images(args)
-    judge = Judge(args.split, args.device, args.classifier, args.autoencoder)
+    judge = Judge(args.split, args.device, classifier=args.classifier, autoencoder=args.autoencoder)
+    source, images = find_images(args, judge)
     run = Run.open(args, SCRIPT, f"part2/evaluate-seed{args.seed}")
-    print(f"{len(images):,} images compared with MNIST's {len(judge.real):,} {args.split} images")
+    print(f"{len(images):,} images compared with {judge.source.name}'s {len(judge.real):,} {args.split} images")
     for other in filter(None, (args.classifier, args.autoencoder)):
         print(f"judged by {other}")
     scores, of_real = judge(images), judge.baseline(len(images))
@@ -88,15 +87,16 @@ def evaluate(args: argparse.Namespace) -> Path:
 
     print(ROW.format("", "judged", "real, from training"))
     others = [name for name in scores if name != "smudged" and not name[-1].isdecimal()]
-    for name in [*floors, "smudged", *others]:
+    for name in [*floors, *(["smudged"] if judge.classifier else []), *others]:
         label, value = (COLUMNS[name], floors[name]) if name in floors else (name, scores[name])
         print(ROW.format(label, f"{value:.3f}", f"{of_real.get(name, 1):.3f}"))
     print(ROW.format("", "judged", f"real, from {args.split}"))
     print(ROW.format("nearest training image", f"{near['distance']:.3f}", f"{near['distance_real']:.3f}"))
     print(ROW.format("too near to one", f"{near['too_near']:.3f}", "0.010"))
-    print(f"{'digit':24}" + "".join(f"{digit:6}" for digit in range(10)))
-    for name in ("share", "smudged"):
-        print(f"{f'{name} (%)':24}" + "".join(f"{100 * scores[f'{name}_{digit}']:6.1f}" for digit in range(10)))
+    if judge.classifier:
+        print(f"{'digit':24}" + "".join(f"{digit:6}" for digit in range(10)))
+        for name in ("share", "smudged"):
+            print(f"{f'{name} (%)':24}" + "".join(f"{100 * scores[f'{name}_{digit}']:6.1f}" for digit in range(10)))
     draw_neighbours(images[:SHOWN], training, run.folder / "neighbours.png")
     run.finish({"source": path_as_text(source), "generated": floors | scores, "real": of_real, "memorised": near})
     print(f"picture: {run.folder / 'neighbours.png'}")
@@ -107,7 +107,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("--run", type=Path, help=cli.RUN)
-    add("--images", type=Path, help=IMAGES)
+    add_image_flags(parser, "judge these instead, up to 10,000 of them")
     add("--split", choices=SPLITS, default="test", help="real images to compare with; validation: to choose settings")
     for name in EXTRACTORS:
         add(f"--{name}", type=Path, help=f"judge with this one, a run of train_judges.py {name}")

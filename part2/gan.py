@@ -4,6 +4,7 @@ import copy
 import itertools
 
 from common import distributed
+from common.inputs import check_tensor
 from common.machine import PROCESSES
 from common.products import Linear
 from part2.recipes.average import measure_statistics, update_average
@@ -26,8 +27,9 @@ class Generator(nn.Module):
         G(z)    = tanh(W_5 h_4 + b_5)                                 784 pixels in [−1, 1]
 
     with LeakyReLU(a) = max(a, 0.2 a) and BatchNorm(a) = γ (a − mean) / √(var + ε) + β over the batch (over running
-    averages in eval mode; Ioffe & Szegedy 2015). Activations are computed in place, so a hook that keeps a layer's
-    output must copy it.
+    averages in eval mode; Ioffe & Szegedy 2015). Here and in the discriminator, activations are computed in place: a
+    hook that keeps a layer's output must copy it, and full backward hooks need `inplace = False` in each LeakyReLU.
+    To export either network, use torch.export or torch.jit.trace; torch.jit.script and torch.fx cannot read the checks.
 
     Shapes: z (n, latent_dim), as `draw` draws it → images (n, 1, 28, 28). `width` widens all hidden layers; `epsilon`
     is BatchNorm's ε; `signs`: see `draw`.
@@ -43,7 +45,7 @@ class Generator(nn.Module):
         self.layers = nn.Sequential(*layers, Linear(widths[-1], PIXELS), nn.Tanh())
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        check_input(z, self.latent_dim, like=self.layers[0].weight)
+        check_tensor("z", z, ("n", self.latent_dim), self.layers[0].weight)
         return self.layers(z).unflatten(1, (1, 28, 28))
 
     def draw(self, n: int, rng: torch.Generator) -> torch.Tensor:
@@ -75,21 +77,11 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*hidden, Linear(256 * width, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        check_input(images, 1, 28, 28, like=self.layers[0].weight)
+        check_tensor("images", images, ("n", 1, 28, 28), self.layers[0].weight)
         return self.layers(images.flatten(1)).squeeze(1)
 
     def probability(self, images: torch.Tensor) -> torch.Tensor:
         return torch.sigmoid(self(images))
-
-
-def check_input(x: torch.Tensor, *shape: int, like: torch.Tensor) -> None:
-    """ValueError if x does not have the shape (n, *shape) or the dtype of `like`, one of the network's weights."""
-    if torch.jit.is_tracing():  # sizes are tensors then
-        return
-    if x.dim() != 1 + len(shape) or x.shape[1:] != shape:
-        raise ValueError(f"the input has the shape {tuple(x.shape)}; expected (n, {', '.join(map(str, shape))})")
-    if x.dtype != like.dtype and not torch.is_autocast_enabled(x.device.type):
-        raise ValueError(f"the input is {x.dtype} and the network's weights are {like.dtype}; convert one of them")
 
 
 def generator_loss(fake_logits: torch.Tensor) -> torch.Tensor:

@@ -19,20 +19,20 @@ MD5 = {
 
 
 class Digits(NamedTuple):
-    """images: float32 (n, 1, 28, 28) in [−1, 1]; labels: int64 (n,)."""
+    """images: float32 (n, 1, 28, 28) in [−1, 1]; labels: int64 (n,), −1 where there are none."""
 
     images: torch.Tensor
     labels: torch.Tensor
 
 
-def load_mnist(split: str, folder: Path | str = RAW) -> Digits:
+def load_mnist(split: str) -> Digits:
     """The 60,000 images of split "train" or the 10,000 of split "test".
 
     Nothing is downloaded, and nothing is unpacked on the disk. UserError if an archive is not the official one.
     """
     prefix = {"train": "train", "test": "t10k"}[split]
-    pixels = _read(Path(folder) / f"{prefix}-images-idx3-ubyte.gz", header=16).view(-1, 1, 28, 28)
-    labels = _read(Path(folder) / f"{prefix}-labels-idx1-ubyte.gz", header=8)
+    pixels = _read(RAW / f"{prefix}-images-idx3-ubyte.gz", header=16).view(-1, 1, 28, 28)
+    labels = _read(RAW / f"{prefix}-labels-idx1-ubyte.gz", header=8)
     return Digits(pixels.float().div_(127.5).sub_(1), labels.long())
 
 

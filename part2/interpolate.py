@@ -62,9 +62,7 @@ def interpolate(args: argparse.Namespace) -> Path:
     generator = load_generator(source).to(args.device)
     classifier = load_classifier().to(args.device)
     walks, along = [args.digits] if args.digits else [[3, 4], [9, 3, 2]], PATHS[args.mode]
-
     alpha, finely = (torch.linspace(0, 1, steps, device=args.device) for steps in (args.steps, 101))
-
     z, probability = draw_and_read(generator, classifier, args.seed)
     ends = find_ends(z, probability, [digit for walk in walks for digit in walk])
     shares = (probability.argmax(1).bincount(minlength=10) / len(z)).tolist()

@@ -1,9 +1,10 @@
-"""Train a GAN of plain MLPs on MNIST.
+"""Train a GAN of plain MLPs on MNIST, or on images of your own.
 
     python part2/train_gan.py                        the improved recipe, 200 epochs
     python part2/train_gan.py --n_epochs 10          the same, a few minutes: readable digits
     python part2/train_gan.py --recipe crisp         fewer digits are smudged, they vary a little less
     python part2/train_gan.py --recipe reference     exactly the assignment's loop
+    python part2/train_gan.py --images FOLDER        other images than MNIST's; an epoch is as long as MNIST's
 
 Writes a folder outputs/part2/RECIPE-seedN-TIME with a grid of digits from fixed noise every --save_interval batches,
 progress.png (start, middle and end of training), curves.png (losses, the discriminator's accuracy), training.gif,
@@ -24,11 +25,11 @@ from common.machine import IS_MAIN, RANK
 from common.runs import Run, parse_args_or_resume
 from common.training import RunningMeans, Training, prepared
 from part2.gan import Discriminator, Game, Generator
-from part2.images import load_mnist
 from part2.judges.judge import SPLITS, WITHOUT_VALIDATION, Judge
 from part2.networks.pictures import GRID, MEANS, by_epoch, draw_grid, draw_summary
 from part2.networks.trained import KIND
 from part2.recipes.recipes import PRECISIONS, RECIPES
+from part2.sources.files import EPOCH, Source, add_image_flags
 
 import torch
 
@@ -55,10 +56,13 @@ def batches(n_images: int, batch_size: int, seed: int, start: int, device: torch
 @prepared
 def train(args: argparse.Namespace, device: torch.device) -> Path:
     """One training run (`prepared` passes the device); returns its folder."""
-    images = load_mnist("train").images[: args.data_size].to(device)
-    batch_size = args.batch_size * args.processes
-    batches_per_epoch = len(images) // batch_size
+    source = Source(args.images or "MNIST", args.resize, args.grey)
+    images = source.load("train").images[: args.data_size].to(device)
+    batch_size = min(args.batch_size, len(images) // args.processes) * args.processes
+    batches_per_epoch = (EPOCH if args.images else len(images)) // batch_size
     last_batch = args.n_epochs * batches_per_epoch
+    if args.images and len(images) < 10_000:
+        cli.print_line(f"few: each comes {EPOCH // len(images)} times an epoch; expect clear images that vary little")
 
     recipe = RECIPES[args.recipe]
     sizes = {"latent_dim": args.latent_dim, "width": recipe.width, "epsilon": recipe.epsilon, "signs": recipe.signs}
@@ -72,7 +76,7 @@ def train(args: argparse.Namespace, device: torch.device) -> Path:
 
     run = Run.open(args, SCRIPT, f"part2/{args.recipe}-seed{args.seed}", KIND)
     progress, means = Progress(), RunningMeans(*MEANS, device=device)
-    description = {**sizes, "recipe": recipe, "data": {"name": "MNIST", "size": len(images)}}
+    description = {**sizes, "recipe": recipe, "data": source.describe(images)}
     learners["means"] = means
     training = Training(run, args.checkpoint_interval, description, learners, progress)  # loads a resumed run's state
     columns = {"epoch": "d", "batch": "d", **dict.fromkeys(MEANS, ".3f"), "seconds": ".1f"}
@@ -96,7 +100,7 @@ def train(args: argparse.Namespace, device: torch.device) -> Path:
             if progress.batch % args.save_interval == 0 or progress.batch == last_batch:
                 with training.off_the_clock():
                     draw_grid(run, game, grid_z, progress.batch)
-            if progress.batch == last_batch:
+            if progress.batch >= last_batch:
                 break
 
             real = images[next(order).tensor_split(args.processes)[RANK]]  # this process's part
@@ -124,7 +128,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("--recipe", choices=RECIPES, default="improved", help="reference: the assignment's loop; all: recipes.py")
-    add("--n_epochs", type=cli.int_between(1), default=200, help="passes over the training images")
+    add("--n_epochs", type=cli.int_between(1), default=200, help="passes over the images; of --images 60,000 each")
     add("--batch_size", type=cli.int_between(2, 60_000), default=64, help="images in a batch (of each process)")
     add("--learning_rate", type=cli.float_between(0), help="of the discriminator, at first; if not given, the recipe's")
     add("--latent_dim", type=cli.int_between(1, 10_000), default=100, help="length of the noise vector z")
@@ -134,6 +138,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--eval_interval", type=cli.int_between(0), default=0, help="epochs between two measurements; 0: never")
     add("--eval_split", choices=SPLITS, default="validation", help="real images for these measurements")
     add("--precision", choices=PRECISIONS, default="float32", help="of the networks' matrix products")
+    add_image_flags(parser, "train on these instead")
     cli.add_shared_flags(parser)
     cli.add_training_flags(parser)
     may_change = {"save_interval", "checkpoint_interval", "tensorboard"}
@@ -143,6 +148,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"argument --latent_dim: {signs} of its numbers are signs in the recipe {args.recipe}; give more")
     if args.batch_size * args.processes > args.data_size:
         parser.error(f"argument --batch_size: {args.batch_size} is more than a process's share of the training images")
+    if args.eval_interval and args.images not in (None, "MNIST"):
+        parser.error("argument --eval_interval: compares with MNIST; judge other --images with evaluate.py")
     if args.eval_interval and args.eval_split == "validation" and args.data_size > WITHOUT_VALIDATION:
         way_out = f"--data_size {WITHOUT_VALIDATION}, or --eval_split test"
         parser.error(f"--eval_split validation: those images must not be trained on: {way_out}")

@@ -25,6 +25,8 @@ def answer(monkeypatch, capsys):
     def run(module, *flags) -> tuple[int, str, str]:
         capsys.readouterr()  # what came before
         monkeypatch.setattr(sys, "argv", [module.__file__, *map(str, flags)])
+        for name in ("MPLBACKEND", "MATPLOTLIBRC"):
+            monkeypatch.setenv(name, "set by cli.call")
         status = 0
         try:
             last = ast.parse(Path(module.__file__).read_text(encoding="utf-8")).body[-1].body

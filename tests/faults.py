@@ -111,7 +111,7 @@ def take_place(rank: int, processes: int, setattr_: Callable = setattr) -> None:
 
 def _meet(rank: int, meeting: Path, *args) -> None:
     take_place(rank, 2)
-    os.environ |= dict.fromkeys(("RANK", "MASTER_ADDR", "MASTER_PORT"), "set by torchrun")
+    os.environ |= {"RANK": str(rank)} | dict.fromkeys(("MASTER_ADDR", "MASTER_PORT"), "set by torchrun")
     place = {"init_method": f"file://{meeting}", "rank": rank, "world_size": 2}
     dist.init_process_group = functools.partial(dist.init_process_group, **place)
     _run(*args)

@@ -51,7 +51,7 @@ class VanillaRNN(nn.Module):
 
     def read(self, x: torch.Tensor, state: tuple[torch.Tensor] | None = None) -> tuple[torch.Tensor]:
         """x(1) … x(T) → (h(T),), of shape (batch, hidden). Pass it as `state` to read the next piece."""
-        check_input(x, self, state or ())
+        check_input(x, self, state)
         (h,) = state or (x.new_zeros(x.shape[0], self.hidden_dim),)
         for x_t in x.unbind(1):
             h = torch.tanh(F.linear(x_t, self.weight_ih, self.bias) + F.linear(h, self.weight_hh))

@@ -10,9 +10,9 @@ from common.cli import UserError
 from common.files import CHECKPOINT
 from common.find import PRETRAINED
 from part2.gan import Discriminator, Game, Generator
-from part2.images import load_mnist
 from part2.judges.measures import frechet, neighbourhood, radii, score
 from part2.judges.networks import CONFIDENT, load_autoencoder, load_classifier
+from part2.sources.files import Source
 
 import torch
 
@@ -20,6 +20,7 @@ SAMPLES = 10_000
 SPLITS = ("test", "validation")
 VALIDATION = 10_000  # training images, the last ones
 WITHOUT_VALIDATION = 60_000 - VALIDATION  # training images that are left
+LOADERS = {"classifier": load_classifier, "autoencoder": load_autoencoder}
 # SHA-256 of the project's own networks that look at the images; with others, the scores would be others too.
 EXTRACTORS = {
     "classifier": "09e3d8979869b2c85cfcd4bbfe9168eb5b648e36710e61125612afc0a6b3697b",
@@ -70,22 +71,30 @@ def own(name: str) -> Path:
 
 
 class Judge:
-    """Compares images with the 10,000 real ones of a split. `judge(images)`: images (n, 1, 28, 28) → scores by name.
+    """Compares images with the real ones of a split. `judge(images)`: images (n, 1, 28, 28) → scores by name.
 
-    `classifier` and `autoencoder` are checkpoints or runs of train_judges.py; if not given, the project's own.
-    `training` are the images that a generator may have memorised: none of the split.
+    `named`: checkpoints or runs of train_judges.py, as `classifier` and `autoencoder`. The real images are those of
+    their `source`; without labels there, there is no classifier. If it is MNIST, which has 10,000, the project's own
+    stand in for what is not named. `training` are the images that a generator may have memorised: none of the split.
     """
 
-    def __init__(
-        self, split: str, device: torch.device, classifier: Path | None = None, autoencoder: Path | None = None
-    ):
-        self.classifier = load_classifier(classifier or own("classifier")).to(device)
-        autoencoder = load_autoencoder(autoencoder or own("autoencoder")).to(device)
-        self.extractors = {"": self.classifier.features, "_autoencoder": autoencoder.features}
-        self.device = device
-        self.training = load_mnist("train").images
-        self.real = load_mnist("test").images if split == "test" else self.training[-VALIDATION:]
-        self.training = self.training if split == "test" else self.training[:-VALIDATION]
+    def __init__(self, split: str, device: torch.device, **named: Path | None):
+        networks = {name: LOADERS[name](path) for name, path in named.items() if path}
+        data = [network.trained_on for network in networks.values()] or [{"name": "MNIST"}]
+        self.source = Source(**{field: data[0][field] for field in Source._fields if field in data[0]})
+        self.training, self.device = self.source.load("train").images, device
+        known, n_validation = self.source.describe(self.training), len(self.training) // 6
+        if any(known.get(key) != found.get(key) for found in data for key in ("name", "crc32")):
+            what = f"were trained on other images than {self.source.name} holds now; train both on the same"
+            raise UserError(f"--{' and --'.join(networks)}: {what}")
+        if self.source.name == "MNIST":
+            networks = {name: networks.get(name) or load(own(name)) for name, load in LOADERS.items()}
+            n_validation = VALIDATION
+        self.classifier = networks.get("classifier")
+        extractors = {name: network.to(device).features for name, network in networks.items()}
+        self.extractors = {"" if name == "classifier" else f"_{name}": extract for name, extract in extractors.items()}
+        self.real = self.source.load("test").images if split == "test" else self.training[-n_validation:]
+        self.training = self.training if split == "test" else self.training[:-n_validation]
 
     @cached_property
     def real_features(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
@@ -108,13 +117,13 @@ class Judge:
         return {f"frechet{suffix}": frechet(real, self.features(images, suffix)) for suffix, (real, _) in of_real}
 
     def __call__(self, images: torch.Tensor) -> dict[str, float]:
-        if not images.isfinite().all():
-            raise UserError("the generator draws pixels that are not finite; there is nothing to measure", status=1)
         scores = {}
         for suffix, (real, real_radii) in self.real_features.items():
             found = measure(OF_FEATURES, real, self.features(images, suffix), real_radii)
             scores |= {name + suffix: value for name, value in found.items()}
-        return scores | measure(OF_READINGS, self.classifier.read(images.to(self.device)))
+        if self.classifier:
+            scores |= measure(OF_READINGS, self.classifier.read(images.to(self.device)))
+        return scores
 
     def draw_real(self, seed: int, n: int) -> torch.Tensor:
         """The indices of n training images, each once, to compare with n generated ones.
@@ -150,7 +159,10 @@ class Judge:
 def sample(generator: Generator, seed: int, n: int) -> torch.Tensor:
     """n images (n, 1, 28, 28) of a generator in eval mode, from a noise stream of their own."""
     z = generator.draw(n, seeds.generator(seed, "evaluate")).to(next(generator.parameters()).device)
-    return torch.cat([generator(part) for part in z.split(1000)])
+    images = torch.cat([generator(part) for part in z.split(1000)])
+    if not images.isfinite().all():
+        raise UserError("the generator draws pixels that are not finite; there is nothing to see", status=1)
+    return images
 
 
 @torch.no_grad()

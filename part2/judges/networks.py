@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from common.files import load_checkpoint, load_state
+from common.files import fitting, load_checkpoint, load_state
 from common.find import PRETRAINED
 from part2.gan import PIXELS
 
@@ -76,5 +76,8 @@ def load_autoencoder(path: Path | str = PRETRAINED / "autoencoder") -> Autoencod
 
 
 def _load(network: nn.Module, path: Path | str) -> nn.Module:
-    load_state(network, load_checkpoint(path, network.kind).get("network"), path)
-    return network.eval()
+    """… `trained_on` says which images it knows: MNIST's, if the checkpoint is older than that."""
+    content = load_checkpoint(path, network.kind)
+    with fitting(path):
+        network.trained_on = {"name": "MNIST"} | content.get("data", {})
+        return load_state(network, content["network"])

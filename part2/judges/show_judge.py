@@ -29,7 +29,6 @@ from part2.judges.judge import SAMPLES, SPLITS, Judge
 
 import torch
 import torch.nn.functional as F
-from matplotlib import rc_context
 
 SCRIPT = "part2/judges/show_judge.py"
 BACKGROUND = -1.0
@@ -128,10 +127,9 @@ def show_judge(args: argparse.Namespace) -> Path:
     return run.folder
 
 
-@rc_context({"font.size": 8})
 def draw_picture(rows: list[dict], examples: dict[str, list[torch.Tensor]], path: Path) -> None:
     """The scores over the strength, and below each strength what it does to some digits; the last way comes twice."""
-    figure = new_figure(9, 8.2)
+    figure = new_figure(9, 8.2, **{"font.size": 8})
     panels = figure.subplots(4, 3, height_ratios=[1.2, 1] * 2)
     ways = [*WAYS, "missing kinds"]
     for k, (way, axes, strip) in enumerate(zip(ways, panels[::2].flat, panels[1::2].flat, strict=True)):

@@ -3,10 +3,11 @@
     python part2/judges/train_judges.py classifier
     python part2/judges/train_judges.py autoencoder
     python part2/judges/train_judges.py classifier --n_epochs 0      an untrained one
+    python part2/judges/train_judges.py autoencoder --images FOLDER  for other images than MNIST's
 
 The project comes with both: outputs/pretrained/classifier and outputs/pretrained/autoencoder. To judge with others:
-part2/evaluate.py --classifier RUN --autoencoder RUN. This script trains on MNIST's training images; the test images are
-used once, at the end. It writes a folder outputs/part2/NAME-seedN-TIME with metrics.jsonl, checkpoint.pt, result.json.
+part2/evaluate.py --classifier RUN --autoencoder RUN. This script trains on training images; the test images are used
+once, at the end. It writes a folder outputs/part2/NAME-seedN-TIME with metrics.jsonl, checkpoint.pt, result.json.
 """
 
 import argparse
@@ -20,8 +21,9 @@ from common import cli, seeds
 from common.files import save_checkpoint
 from common.runs import Run
 from common.training import RunningMeans
-from part2.images import Digits, load_mnist
+from part2.images import Digits
 from part2.judges.networks import CONFIDENT, Autoencoder, Classifier
+from part2.sources.files import EPOCH, Source, add_image_flags
 
 import torch
 import torch.nn.functional as F
@@ -62,11 +64,15 @@ LEARNING_RATES = {"classifier": 3e-3, "autoencoder": 2e-3}  # of Adam at its hig
 def train_judges(args: argparse.Namespace) -> Path:
     """One training run; returns its folder."""
     kind_of_network, losses_of, logged, measure = SETUPS[args.judge]
-    training, test = (Digits(*(part.to(args.device) for part in load_mnist(split))) for split in ("train", "test"))
+    source = Source(args.images or "MNIST", args.resize, args.grey)
+    training, test = (Digits(*(part.to(args.device) for part in source.load(split))) for split in ("train", "test"))
+    if args.judge == "classifier" and not 0 <= training.labels.min() <= training.labels.max() <= 9:
+        raise cli.UserError(f"--images {source.name}: has no labels from 0 to 9; an autoencoder needs none")
+    passes = EPOCH // len(training.images) if args.images else 1
     torch.manual_seed(args.seed)  # the initial weights; nothing else draws from the global generator
     network = kind_of_network().to(args.device)
     optimizer = torch.optim.Adam(network.parameters(), lr=args.learning_rate)
-    batches = args.n_epochs * -(-len(training.images) // args.batch_size)
+    batches = args.n_epochs * -(-passes * len(training.images) // args.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, total_steps=max(1, batches))
 
     run = Run.open(args, SCRIPT, f"part2/{args.judge}-seed{args.seed}")
@@ -76,7 +82,8 @@ def train_judges(args: argparse.Namespace) -> Path:
     started = time.monotonic()
     with cli.progress_bar(args.n_epochs, "epoch") as bar:
         for epoch in range(1, args.n_epochs + 1):
-            order = torch.randperm(len(training.images), generator=seeds.generator(args.seed, "order", epoch))
+            rng = seeds.generator(args.seed, "order", epoch)
+            order = torch.cat([torch.randperm(len(training.images), generator=rng) for _ in range(passes)])
             for index in order.to(args.device).split(args.batch_size):
                 losses = losses_of(network, training.images[index], training.labels[index])
                 optimizer.zero_grad()
@@ -89,11 +96,13 @@ def train_judges(args: argparse.Namespace) -> Path:
             table.print_row(row)
             bar.update()
 
-    data = {"name": "MNIST", "size": len(training.images)}
+    if not network.eval()(test.images[:1000]).isfinite().all():
+        raise cli.UserError("what it computes is no longer finite; a smaller --learning_rate may help", status=1)
+    data = source.describe(training.images)
     save_checkpoint(run.checkpoint, network.kind, {"data": data, "network": network.state_dict()})
-    result = measure(network.eval(), test)
+    result = measure(network, test)
     run.finish(result | {"epochs": args.n_epochs, "seconds": time.monotonic() - started})
-    print(f"on MNIST's test images: {', '.join(f'{name} {value:.4f}' for name, value in result.items())}")
+    print(f"on {source.name}'s test images: {', '.join(f'{name} {value:.4f}' for name, value in result.items())}")
     return run.folder
 
 
@@ -104,6 +113,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--n_epochs", type=cli.int_between(0), help="passes over the training images; if not given, 5 or 10")
     add("--batch_size", type=cli.int_between(1, 60_000), default=128, help="images in a batch")
     add("--learning_rate", type=cli.float_between(0), help="Adam's highest learning rate; if not given, 3e-3 or 2e-3")
+    add_image_flags(parser, "train on these instead")
     cli.add_shared_flags(parser)
     args = parser.parse_args(argv)
     args.n_epochs = EPOCHS[args.judge] if args.n_epochs is None else args.n_epochs

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from common.cli import UserError
-from common.files import load_checkpoint, load_state, save_checkpoint
+from common.cli import UserError, print_line
+from common.files import fitting, load_checkpoint, load_state, save_checkpoint
 from common.find import PRETRAINED, find_run
+from common.runs import read_config
 from part2.gan import Discriminator, Generator
 from part2.recipes.average import measure_statistics
 
@@ -14,8 +15,20 @@ SIZES = ("latent_dim", "width", "epsilon", "signs")  # what rebuilds a generator
 
 def find_generator(named: Path | None) -> Path:
     """Choose the run or checkpoint to sample from: `named` if it is given, else the newest finished run of train_gan.py
-    in outputs/part2, else the pretrained generator."""
-    return find_run(named, ["part2/train_gan.py"], PRETRAINED / "generator")
+    in outputs/part2, else the pretrained generator. If it was not trained on MNIST, a line says so."""
+    path = find_run(named, ["part2/train_gan.py"], PRETRAINED / "generator")
+    if (name := trained_on(path).get("name", "MNIST")) != "MNIST":
+        print_line(f"trained on {name}: a classifier of MNIST's digits reads any image as one of them")
+    return path
+
+
+def trained_on(path: Path) -> dict:
+    """The `name` and `size` of the training images, and how they were read; {} if nothing says what they were."""
+    data, config = load_checkpoint(path, KIND).get("data"), read_config(path, required=False)
+    if not data and config:  # a checkpoint of an older version; only MNIST could be trained on
+        data = {"name": "MNIST", "size": config["arguments"].get("data_size", 60_000)}
+    with fitting(path):
+        return data | {"size": int(data["size"])} if data else {}
 
 
 def load_generator(path: Path | str) -> Generator:
@@ -25,9 +38,10 @@ def load_generator(path: Path | str) -> Generator:
     the last weights. UserError if there is no such checkpoint.
     """
     content = load_checkpoint(path, KIND)
-    generator = Generator(**{name: content[name] for name in SIZES if name in content})
-    load_state(generator, content.get("average") or content.get("generator"), path)
-    return measure_statistics(generator) if content.get("average") else generator.eval()
+    with fitting(path):
+        generator = Generator(**{name: content[name] for name in SIZES if name in content})
+        load_state(generator, content.get("average") or content["generator"])
+        return measure_statistics(generator) if content.get("average") else generator
 
 
 def load_discriminator(path: Path | str) -> Discriminator:
@@ -38,9 +52,8 @@ def load_discriminator(path: Path | str) -> Discriminator:
     content = load_checkpoint(path, KIND)
     if "discriminator" not in content:
         raise UserError(f"{path}: holds a generator alone, no discriminator; name a run of train_gan.py")
-    discriminator = Discriminator(content["width"])
-    load_state(discriminator, content["discriminator"], path)
-    return discriminator.eval()
+    with fitting(path):
+        return load_state(Discriminator(content["width"]), content["discriminator"])
 
 
 def export_networks(source: Path, target: Path) -> None:

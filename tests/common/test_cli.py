@@ -4,7 +4,7 @@ import argparse
 import io
 import os
 import sys
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from types import SimpleNamespace
 
 from common import cli
@@ -14,12 +14,12 @@ import pytest
 import torch
 
 WHOLE, PART, POSITIVE = cli.int_between(3, 7), cli.float_between(0, 1), cli.float_between(0)
-TAKEN = [(WHOLE, "3", 3), (WHOLE, "7", 7), (PART, "0.999", 0.999), (POSITIVE, "1e300", 1e300)]
+TAKEN = [(WHOLE, "3", 3), (WHOLE, "7", 7), (PART, "0.999", 0.999), (POSITIVE, "1e29", 1e29)]
 TAKEN += [(cli.device, text, torch.device(text)) for text in ("cpu", "cuda", "cuda:1")]
 NEITHER = ["nan", "inf", "-inf", "", "four", "1e999"]
 REFUSED = [(WHOLE, text, "not a whole|not between 3 and 7") for text in ["2", "8", "4.0", "1e1", "9" * 5000, *NEITHER]]
 REFUSED += [(PART, text, "not a number|not above 0 and below 1") for text in ["0", "1", "-0.5", "1e-999", *NEITHER]]
-REFUSED += [(POSITIVE, text, "not above 0, and finite") for text in ["0", "inf", "nan", "1e999"]]
+REFUSED += [(POSITIVE, text, r"not above 0 and below 1e\+30") for text in ["0", "inf", "nan", "1e999", "1e30"]]
 REFUSED += [(cli.device, "cuda:2", "2 CUDA devices here; use auto or cpu")]
 REFUSED += [(cli.device, text, "one of auto, cpu, cuda") for text in ["foo", "", "cuda:", "cuda:-1", "mps"]]
 
@@ -35,7 +35,8 @@ def test_a_value_within_its_limits_is_taken_and_everything_else_refused(monkeypa
     assert cli.device("auto") == torch.device("cpu")
 
 
-def test_a_mistake_is_answered_in_one_line_and_help_shows_the_description_and_the_defaults(capsys):
+def test_a_mistake_is_answered_in_one_line_and_help_shows_the_description_and_the_defaults(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")  # a narrow terminal breaks lines
     parser = cli.Parser("What it does.\n\n    how it is started")
     parser.add_argument("--size", type=cli.int_between(1), default=5, help="how many")
     parser.add_argument("--fast", action="store_true", help="not slowly")
@@ -49,6 +50,28 @@ def test_a_mistake_is_answered_in_one_line_and_help_shows_the_description_and_th
     assert "What it does.\n\n    how it is started" in text
     assert "how many (default: 5)" in text and "(default: auto)" in text
     assert "False" not in text and "None" not in text
+
+
+def test_a_path_may_begin_with_the_home_folder_and_none_is_refused_in_a_short_line(monkeypatch, tmp_path, capsys):
+    """Whichever path is taken can be pasted as a flag: a name that begins with - or ~ is made absolute."""
+    parser = cli.Parser("")
+    cli.add_training_flags(parser)
+    cli.add_shared_flags(parser)
+    monkeypatch.chdir(tmp_path)
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    taken = {"~/x": tmp_path / "home/x", "~": tmp_path / "home", "./~/x": tmp_path / "~/x", "-x": tmp_path / "-x"}
+    (tmp_path / "file").touch()
+    for text, path in {**taken, "new/~x": Path("new/~x"), "..": Path(".."), "file/x": Path("file/x")}.items():
+        assert parser.parse_args([f"--out_dir={text}"]).out_dir == path
+        assert parser.parse_args([f"--resume={text}"]).resume == path
+    (tmp_path / "loop").symlink_to("loop")
+    for text in ("", "x" * 300, f"~{'x' * 5000}", "~no such user/x", "loop/x"):
+        for flag in ("--out_dir", "--resume", "--seed"):
+            with pytest.raises(SystemExit, match="2"):
+                parser.parse_args([flag, text])
+            err = capsys.readouterr().err
+            assert err.count("\n") == 1 and len(err) < 250 and f"argument {flag}: " in err
 
 
 MEMORY = "s.py: error: not enough memory; choose less data or smaller sizes\n"
@@ -92,6 +115,15 @@ def test_a_reader_who_has_left_is_no_error(monkeypatch, capsys):
         patch.setattr(sys, "stdout", stream)
         cli.call(lambda: print("unheard"))
     assert stream.closed and capsys.readouterr().err == ""  # Python would complain at exit if closing had failed
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_loses_what_is_printed_and_not_what_is_done(monkeypatch, capsys):
+    done = []
+    with monkeypatch.context() as patch, Path("/dev/full").open("w") as stream:
+        patch.setattr(sys, "stdout", stream)
+        cli.call(lambda: (print("lost"), done.append("work")))
+    assert done == ["work"] and capsys.readouterr().err == ""
 
 
 def test_a_path_gets_the_quotes_that_the_shell_needs(monkeypatch):

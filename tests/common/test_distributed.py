@@ -3,23 +3,25 @@
 import contextlib
 import functools
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 
 from common import machine, runs
 from common.cli import quoted
 from common.files import read_json, read_metrics
-from part1 import show_gates
+from part1 import evaluate, show_gates, sweep
 from tests import tiny_runs
 from tests.faults import EVERY, end, slowly, soak, take_place, together, wait_until
-from tests.tiny_runs import CURRICULUM, PART1, PART2, SCRIPTS, Script, all_scripts, differences, ending
+from tests.tiny_runs import PART1, PART2, PROVED, Script, differences, ending
 
 import pytest
 import torch
 
 pytestmark = [pytest.mark.usefixtures("light"), pytest.mark.skipif(os.name != "posix", reason="gloo and signals")]
-HALF = {PART1: "20", CURRICULUM: "16", PART2: "16"}  # of a batch: two processes make as many steps as one
+HALF = {PART1: "20", PART2: "16"}  # of a batch: two processes make as many steps as one
 
 
 def flags(script: Script, folder, *more) -> list:
@@ -65,16 +67,15 @@ def pair(tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("script", [PART1, CURRICULUM], ids=str)
-def test_two_processes_with_half_a_batch_each_train_as_one_with_the_whole(script, pair, tmp_path):
+def test_two_processes_with_half_a_batch_each_train_as_one_with_the_whole(pair, tmp_path):
     """Part 2 does so too but for BatchNorm, which normalises with each process's own part."""
-    one, both = read_metrics(script.start(tmp_path / "one")), ending(script, pair(script)[1])["metrics"]
+    one, both = read_metrics(PART1.start(tmp_path / "one")), ending(PART1, pair(PART1)[1])["metrics"]
     assert len(one) == len(both) == 2
     for row, row_of_both in zip(one, both, strict=True):
         assert row_of_both == pytest.approx({name: row[name] for name in row_of_both}, rel=1e-4, abs=1e-6)
 
 
-@all_scripts
+@pytest.mark.parametrize("script", HALF, ids=str)
 def test_each_has_half_of_every_batch_the_same_weights_and_only_the_main_one_writes_and_speaks(script, pair):
     folder, run = pair(script)
     first, second = (torch.load(folder / f"seen{rank}") for rank in range(2))
@@ -89,7 +90,7 @@ def test_each_has_half_of_every_batch_the_same_weights_and_only_the_main_one_wri
 def test_a_folder_that_is_not_empty_ends_both_in_one_line(tmp_path):
     (tmp_path / "mine.txt").touch()
     assert two(PART1, tmp_path / "log", *flags(PART1, tmp_path)) == [2, 1]
-    for rank, why in enumerate(["is not empty; name a new folder", "another process of this run has ended"]):
+    for rank, why in enumerate(["is not empty (log.0); name a new folder", "another process of this run has ended"]):
         (line,) = (tmp_path / f"log.{rank}").read_text().splitlines()
         assert why in line
 
@@ -98,15 +99,16 @@ def signal_to(rank: int, step: int):
     return tiny_runs.after_step(step, tiny_runs.raise_signal) if rank == machine.RANK else contextlib.nullcontext()
 
 
-STOPS = [(PART1, 1, 1), (CURRICULUM, 0, 13), (PART2, 1, 5)]
-STOPS += [pytest.param(script, rank, 3, marks=soak) for script in SCRIPTS.values() for rank in (0, 1)]
+STOPS = [(PART1, 1, 1), (PART2, 1, 5)]
+STOPS += [pytest.param(script, rank, 3, marks=soak) for script in HALF for rank in (0, 1)]
 
 
 @pytest.mark.parametrize(("script", "rank", "step"), STOPS, ids=str)
 def test_a_signal_to_one_stops_all_and_resumed_they_end_in_the_same_bits(script, rank, step, pair, tmp_path):
     folder, log, during = tmp_path / "run", tmp_path / "log", functools.partial(signal_to, rank, step)
     assert two(script, log, *flags(script, folder), during=during) == [143, 143]
-    assert (tmp_path / "log.0").read_text().endswith(f"stopped by SIGTERM; to continue: --resume {quoted(folder)}\n")
+    _, command = (tmp_path / "log.0").read_text().split("stopped by SIGTERM; to continue: ")
+    assert " -m torch.distributed.run --nproc_per_node=2 " in command and command.endswith(f"{quoted(folder)}\n")
     assert "processes 2 → 1" in tiny_runs.refused(script, "--resume", folder)
     assert two(script, log, "--resume", folder) == [0, 0]
     assert differences(ending(script, pair(script)[1]), ending(script, folder)) == []
@@ -136,10 +138,26 @@ def test_torchrun_trains_as_two_children_do(pair, tmp_path):
     assert differences(ending(PART1, pair(PART1)[1]), ending(PART1, tmp_path / "run")) == []
 
 
-def test_a_script_without_torchrun_among_several_processes_says_so_in_one_line(answer, tmp_path, monkeypatch):
-    """A cluster may set WORLD_SIZE; part1/show_gates.py is for one process anyway."""
+def test_a_place_without_the_others_is_answered_in_one_line(answer, tmp_path, monkeypatch):
+    """A cluster may set WORLD_SIZE and RANK, also for a script of one process, and a port may be in use."""
     take_place(1, 2, monkeypatch.setattr)
-    for module, why in [(PART1.module, "start this script with torchrun"), (show_gates, "is for one process")]:
-        status, out, err = answer(module, "--out_dir", tmp_path / "run")
-        assert (status, out, err.count("\n")) == (2, "", 1)
-        assert "WORLD_SIZE=2 is set, but" in err and why in err and not (tmp_path / "run").exists()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    in_use = socket.create_server(("127.0.0.1", 0))
+    here = {"RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(in_use.getsockname()[1])}
+    cases = [({}, 2, "WORLD_SIZE=2 is set, but RANK and MASTER_ADDR and MASTER_PORT are not: .* torchrun")]
+    cases += [({**here, "RANK": rank}, 2, f"RANK={rank} is not one of 0 … 1, .*torchrun") for rank in ("7", "-1", "x")]
+    cases += [({**here, "MASTER_PORT": "abc"}, 2, "MASTER_ADDR=127.0.0.1 and MASTER_PORT=abc .*'abc'")]
+    cases = [(PART1.module, *case) for case in [*cases, (here, 1, "MASTER_PORT=.*in use")]]
+    cases += [(PROVED.module, here, 2, "a batch is too small for several processes; start it without torchrun")]
+    alone = (show_gates, evaluate, sweep)
+    cases += [(module, {"RANK": "1"}, 2, "WORLD_SIZE=2 is set, but .* is for one process") for module in alone]
+    for module, place, expected, why in cases:
+        for name in here:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in place.items():
+            monkeypatch.setenv(name, value)
+        status, out, err = answer(module)
+        assert (status, out, err.count("\n")) == (expected, "", 1) and re.search(why, err), err
+    in_use.close()
+    assert list(tmp_path.iterdir()) == []

@@ -3,15 +3,15 @@
 import contextlib
 import math
 import os
+import shutil
 import signal
 from pathlib import Path
 from unittest import mock
 
-from common.cli import quoted
 from common.training import Training
 from tests import tiny_runs
 from tests.faults import EVERY, disk
-from tests.tiny_runs import CURRICULUM, PART1, PART2, Death, Script, after_step, all_scripts, die, refusal, stop
+from tests.tiny_runs import PART1, PART2, PROVED, Death, Script, after_step, all_scripts, die, refusal, stop
 
 import pytest
 import torch
@@ -53,8 +53,8 @@ def moments(script: Script, folder: Path) -> list[int]:
     with disk() as requests:
         script.start(folder, *EVERY)
     assert set(requests) == {"open", "fsync", "replace", "fsync of a folder"}
-    step = 1 if os.environ.get("SOAK") else {PART1: 7, CURRICULUM: 19, PART2: 13}[script]
-    return [*range(1, len(requests) + 1, step), len(requests) - 2]
+    step = 1 if os.environ.get("SOAK") else {PART1: 7, PROVED: 13, PART2: 13}[script]
+    return sorted({*range(1, len(requests) + 1, step), len(requests) - 2})
 
 
 @all_scripts
@@ -72,17 +72,18 @@ def test_a_death_or_a_full_disk_while_a_run_is_taken_over_leaves_one_that_can_be
     finished, ends_alike, tmp_path
 ):
     more, handler = ("--max_epoch", "3"), signal.getsignal(signal.SIGTERM)
-    for number in range(1, 9):  # config.json, and the first save
+    for number in range(1, 10):  # result.json goes, if it is there; config.json, and the first save
         folder = tmp_path / f"died-{number}"
         PART1.start(folder) if finished else stop(PART1.start, 4, folder)
         if number < 3:
+            before = tiny_runs.files_of(folder)
             with disk(number):
                 failure = refusal(PART1.resume, folder, *more)
-            assert "the last checkpoint is whole: --resume" in str(failure)
+            assert "the last checkpoint is whole: " in str(failure) and tiny_runs.files_of(folder) == before
             assert signal.getsignal(signal.SIGTERM) is handler
         with pytest.raises(Death), disk(number, die):
             PART1.resume(folder, *more, *EVERY)
-        ends_alike(PART1, go_on(PART1, folder, *more), *more)
+        ends_alike(PART1, PART1.resume(folder, *more), *more)
 
 
 @all_scripts
@@ -97,8 +98,8 @@ def test_a_full_disk_ends_the_run_in_one_line_and_costs_nothing_that_was_saved(s
         elif not (folder / "config.json").exists():
             assert "cannot be written to (No space left on device)" in str(failure) and failure.status == 2
         else:
-            way = f"(No space left on device); the last checkpoint is whole: --resume {quoted(folder)}"
-            assert str(failure).endswith(way) and failure.status == 1
+            way = "(No space left on device); the last checkpoint is whole: "
+            assert way in str(failure) and str(failure).endswith(f" --resume {folder}") and failure.status == 1
             assert not (folder / "result.json").exists() and steps_saved(script, folder) == len(done)
         ends_alike(script, go_on(script, folder))
 
@@ -155,3 +156,10 @@ def test_a_run_under_way_cannot_be_resumed_by_another(ends_alike, tmp_path):
     with after_step(4, another):
         PART1.start(folder, *EVERY)
     ends_alike(PART1, folder)
+
+
+@pytest.mark.parametrize("change", [shutil.rmtree, lambda folder: folder.rename(folder.with_name("moved"))])
+def test_a_folder_that_is_gone_is_said_to_be(change, tmp_path):
+    with after_step(2, lambda _: change(tmp_path / "run")):
+        failure = refusal(PART1.start, tmp_path / "run", *EVERY)
+    assert failure.status == 1 and str(failure).endswith("(No such file or directory); the run's folder is gone")

@@ -1,7 +1,13 @@
 """Pictures: that the written files open again pixel for pixel, and that figures show what they were given."""
 
-from common.figures import STYLES, draw_metrics, new_figure, save_animation, save_figure, save_picture, tile
+import os
+import subprocess
+import sys
 
+from common.figures import STYLES, draw_metrics, new_figure, save_animation, save_figure, save_picture, tile
+from tests.conftest import ROOT
+
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -25,6 +31,36 @@ def test_a_picture_is_written_pixel_for_pixel_and_a_figure_without_a_display(tmp
     monkeypatch.delenv("DISPLAY", raising=False)
     save_figure(new_figure(3, 2), tmp_path / "f.png")
     assert Image.open(tmp_path / "f.png").size == (450, 300)
+
+
+def test_a_figure_is_drawn_in_one_style_whatever_the_user_s_is(tmp_path):
+    def drawn() -> bytes:
+        figure = new_figure(3, 2)
+        figure.subplots().set(title="10 % → x_1", xlabel="steps")
+        save_figure(figure, tmp_path / "f.png")
+        return (tmp_path / "f.png").read_bytes()
+
+    ours, theirs = drawn(), {"text.usetex": True, "font.family": ["no such font"], "savefig.dpi": 30}
+    with matplotlib.rc_context({**theirs, "savefig.transparent": True, "axes.facecolor": "red", "font.size": 30}):
+        assert drawn() == ours
+        assert {name: matplotlib.rcParams[name] for name in theirs} == theirs  # the user's own again
+
+
+def test_a_script_draws_whichever_backend_and_settings_are_asked_for_and_without_a_home(tmp_path):
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
+    (tmp_path / "other").write_bytes(b"\xff")  # is not even read
+    code = """from common import cli, figures
+def draw():
+    figure = figures.new_figure(3, 2)
+    figure.subplots().set(title="x_1")
+    figures.save_figure(figure, "f.png")
+cli.call(draw)"""
+    theirs = {"MPLBACKEND": "nonsense", "MATPLOTLIBRC": str(tmp_path / "other"), "HOME": "/dev/null"}
+    environment = {**os.environ, **theirs, "PYTHONPATH": str(ROOT)}
+    for _ in range(2):  # with a matplotlibrc beside it, and without
+        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+        (tmp_path / "matplotlibrc").unlink(missing_ok=True)
+        assert Image.open(tmp_path / "f.png").size == (450, 300)
 
 
 @pytest.mark.parametrize("greys", [[0], [0, 0, 85, 85, 255]])

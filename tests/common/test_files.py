@@ -2,6 +2,7 @@
 
 import os
 import random
+import threading
 from pathlib import Path
 
 from common import files
@@ -54,12 +55,21 @@ def test_json_comes_back_equal_and_so_does_a_table_without_its_empty_cells(tmp_p
 def test_json_that_cannot_be_read_and_a_table_that_is_cut_or_torn_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"c\.json: cannot be read \(No such file"):
         read_json(tmp_path / "c.json")
-    broken = [(read_json, "c.json", data) for data in (b"", b"{", b"[1]", b"\xff\xfe")]
+    broken = [(read_json, "c.json", data) for data in (b"", b"{", b"[1]", b"\xff\xfe", b"[" * 100_000)]
     tables = (b"run,x\na\n", b"run,x\na,1,2\n", b'run,x\n"a,1\n', b"run\n\xff\n")
     for read, name, data in broken + [(read_csv, "t.csv", data) for data in tables]:
         (tmp_path / name).write_bytes(data)
         with pytest.raises(UserError, match=rf"{name}: is damaged \([^\n]+\)$"):
             read(tmp_path / name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX")
+@pytest.mark.parametrize("read", [read_json, read_csv, lambda path: load_checkpoint(path, KIND)])
+def test_what_would_be_waited_for_for_ever_is_no_file(read, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(b""), daemon=True).start()  # else a reader waits
+    with pytest.raises(UserError, match=r"pipe: cannot be read \(it is no regular file\)$"):
+        read(tmp_path / "pipe")
 
 
 # Checkpoints
@@ -123,7 +133,7 @@ FOREIGN += [(data, DAMAGED) for data in (b"", b"hello\n", b"PK\x05\x06" + b"\0" 
 
 def test_what_holds_something_else_is_refused_and_a_hostile_pickle_never_runs(tmp_path):
     path, sign = tmp_path / "c.pt", tmp_path / "owned.txt"
-    assert "there is no such checkpoint" in refused(path) and "cannot be read" in refused("x" * 300)
+    assert "cannot be read (No such file" in refused(path) and "cannot be read" in refused("x" * 300)
     hostile = [(Hostile(sign), DAMAGED), ({"schema": SCHEMA, "kind": KIND, "weights": Hostile(sign)}, DAMAGED)]
     for content, why in FOREIGN + hostile:
         path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)

@@ -102,6 +102,59 @@ def test_a_layer_can_be_transformed_compiled_and_exported():
     assert all(torch.allclose(found, expected, atol=1e-6) for found, expected in pairs)
 
 
+class Foreign(torch.Tensor):
+    """A tensor that holds another one, as a quantised weight does; oneDNN's operation is unknown to it."""
+
+    @staticmethod
+    def __new__(cls, inner: torch.Tensor):
+        return torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype)
+
+    def __init__(self, inner: torch.Tensor):
+        self.inner = inner
+
+    @classmethod
+    def __torch_dispatch__(cls, operation, types, args=(), kwargs=None):
+        assert "mkldnn" not in str(operation)
+        return operation(*(x.inner if isinstance(x, Foreign) else x for x in args), **(kwargs or {}))
+
+
+W, B = torch.arange(15.0).view(5, 3).sin(), torch.arange(10.0).cos()
+FOR_ONEDNN = [(W, None), (W[:1].expand(5, 3), B[:5]), (W.view(3, 5).T, B[:5]), (torch.ones(5, 7)[:, 1:6:2], B[:5])]
+ODD = [(W, b) for b in (B[::2], B.view(5, 2)[:, 1], B[:1].expand(5), B[:1], B[None, :5], B[0], B[:6], B[:0])]
+ODD += [(W, b) for b in (B[:5].double(), B[:5].to("meta"), Foreign(B[:5]), torch._efficientzerotensor(5))]
+ODD += [(w, B[:5]) for w in (W[0], W.double(), W.to_sparse(), Foreign(W), W[:, :0])]
+ODD += [(W[0], None), (W[:0], B[:0]), (W.double(), B[:5].double())]
+
+
+@pytest.mark.parametrize(("weight", "bias"), FOR_ONEDNN + ODD)
+def test_whatever_takes_the_place_of_weight_and_bias_the_result_is_nn_linear_s_or_an_error(weight, bias, onednn):
+    """oneDNN reads a bias without a look at how it lies: beyond its end, say."""
+
+    def result(kind: type[nn.Linear], needs_gradient: bool) -> torch.Tensor | None:
+        x = torch.linspace(-1, 1, 12).view(4, 3).requires_grad_(needs_gradient)
+        given = {name: tensor for name, tensor in (("weight", weight), ("bias", bias)) if tensor is not None}
+        try:
+            return torch.func.functional_call(kind(3, 5, bias=bias is not None), given, (x,))
+        except (RuntimeError, NotImplementedError):
+            return None
+
+    for needs_gradient in (True, False):
+        ours, theirs = (result(kind, needs_gradient) for kind in (FastLinear, nn.Linear))
+        assert (ours is None) == (theirs is None)
+        if ours is not None:
+            torch.testing.assert_close(ours, theirs)
+    assert onednn.called == any(weight is w and bias is b for w, b in FOR_ONEDNN)
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch calls its own way deprecated
+def test_a_layer_can_be_quantised_once_it_is_called_what_it_is():
+    network, x = nn.Sequential(FastLinear(6, 5)), torch.randn(4, 6)
+    y = network(x)
+    network[0].__class__ = nn.Linear
+    quantised = torch.ao.quantization.quantize_dynamic(network, {nn.Linear})
+    assert not isinstance(quantised[0], nn.Linear) and torch.allclose(quantised(x), y, atol=0.1)
+
+
 def test_the_processor_decides():
     amd = "AuthenticAMD" in products.CPU and torch.backends.mkldnn.is_available() and torch.backends.mkl.is_available()
     assert Linear is (FastLinear if amd else nn.Linear)

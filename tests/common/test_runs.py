@@ -5,7 +5,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from common import machine, runs
+from common import files, machine, runs
 from common.cli import UserError
 from common.files import lock_folder, read_json, read_metrics, write_json
 from common.find import find_run, newest
@@ -27,8 +27,8 @@ def start(folder) -> Run:
 def test_a_new_run_writes_down_how_it_was_started(tmp_path, monkeypatch):
     """Also where a package is missing: Part 1 needs no torchvision."""
     monkeypatch.setattr(runs, "ROOT", tmp_path / "a")
-    monkeypatch.setattr(runs, "PACKAGES", ("torch", "no_such_package"))
-    monkeypatch.setattr(runs, "commit", lambda: "c0ffee")
+    monkeypatch.setattr(machine, "PACKAGES", ("torch", "no_such_package"))
+    monkeypatch.setattr(machine, "commit", lambda: "c0ffee")
     config = read_json(start(tmp_path / "a" / "b").folder / "config.json")
     assert config["script"] == SCRIPT and config["threads"] == torch.get_num_threads()
     assert config["arguments"] == {"out_dir": "b", "device": "cpu", "rate": 0.5, "lengths": [5]}  # seen from the root
@@ -42,35 +42,53 @@ def test_the_commit_is_the_checkout_s_dirty_if_files_differ_and_unknown_without_
         command = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", *words]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
-    monkeypatch.setattr(runs, "ROOT", tmp_path)
-    assert runs.commit() == "unknown"
+    monkeypatch.setattr(machine, "ROOT", tmp_path)
+    assert machine.commit() == "unknown"
     (tmp_path / "file").write_text("1")
     for command in ("init", "add file", "commit -m first"):
         git(*command.split())
     commit = git("rev-parse", "--short=12", "HEAD")
     monkeypatch.setenv("GIT_DIR", os.devnull)  # a hook's, of another repository
-    assert runs.commit() == commit
+    assert machine.commit() == commit
     (tmp_path / "file").write_text("2")
-    assert runs.commit() == f"{commit}-dirty"
+    assert machine.commit() == f"{commit}-dirty"
     (tmp_path / "inside").mkdir()
-    monkeypatch.setattr(runs, "ROOT", tmp_path / "inside")  # unpacked in a repository that is another's
-    assert runs.commit() == "unknown"
+    monkeypatch.setattr(machine, "ROOT", tmp_path / "inside")  # unpacked in a repository that is another's
+    assert machine.commit() == "unknown"
 
 
 def test_a_folder_that_holds_something_or_cannot_be_is_refused_and_left_alone(tmp_path, outputs):
-    for name, why in [("config.json", "already holds a run"), ("thesis.txt", "is not empty")]:
-        folder = tmp_path / name.removesuffix(".txt")
+    for name, why in [("config.json", "already holds a run"), ("a.txt", "is not .*a.txt."), (".env", "is not .*.env.")]:
+        folder = tmp_path / f"folder {name}"
         folder.mkdir()
         (folder / name).write_text("mine")
         with pytest.raises(UserError, match=rf"--out_dir .* {why}; name a new folder"):
             start(folder)
-        for inner in (folder / name, folder / name / "run"):  # a regular file in the way
-            with pytest.raises(UserError, match=r"--out_dir .* cannot be written to"):
+        for inner in (folder / name, folder / name / "run", folder / "new" / ("x" * 300)):  # a regular file in the way
+            with pytest.raises(UserError, match=r"cannot be written to .*; name another folder with --out_dir$"):
                 start(inner)
-        assert files_of(folder) == {folder / name: b"mine"}
+        assert files_of(folder) == {folder / name: b"mine"} and len(list(folder.iterdir())) == 1
     outputs.touch()
     with pytest.raises(UserError, match=r"outputs/part1/lstm-T5.* cannot be written to .*name another .* --out_dir$"):
         start(None)
+
+
+def test_a_folder_that_another_process_takes_just_before_it_is_locked_stays_theirs(tmp_path, monkeypatch):
+    def lock_late(folder: Path):
+        (folder / "config.json").write_text("theirs") if not (folder / "config.json").exists() else None
+        return lock_folder(folder)
+
+    monkeypatch.setattr(files, "lock_folder", lock_late)
+    with pytest.raises(UserError, match="already holds a run; name a new folder") as kept:
+        start(tmp_path / "run")
+    assert (tmp_path / "run/config.json").read_text() == "theirs"
+    assert kept and lock_folder(tmp_path / "run")  # theirs, though someone keeps the traceback, as IPython does
+
+
+def test_what_a_death_before_the_config_was_written_has_left_is_no_run(tmp_path):
+    for name in (files.LOCK, f".{'0123456789abcdef' * 2}.tmp"):
+        (tmp_path / name).touch()
+    assert (start(tmp_path).folder / "config.json").exists()
 
 
 def test_without_a_name_a_run_gets_one_of_its_own(outputs):
@@ -120,8 +138,12 @@ def test_the_newest_run_of_a_script_is_found_finished_or_not(outputs):
     finished, unfinished = leave(part2 / "b", GAN, 2, True), leave(part2 / "a", GAN, 3, False)
     walks = leave(part2 / "walks", "part2/interpolate.py", 4, finished=True)
     leave(part2 / "renamed", GAN, 5, True).rename(part2 / "a backup")
-    for k, data in enumerate(["", "{}", "[]", "{torn", f'{{"script": "{GAN}"}}']):
+    odd = ["", "{}", "[]", "{torn", f'{{"script": "{GAN}"}}', "[" * 100_000]
+    odd += [f'{{"script": "{GAN}", "started": "{day}"}}' for day in ("0001-01-01T00+23:00", "9999-12-31T23-23:00")]
+    for k, data in enumerate(odd):
         (leave(part2 / f"foreign{k}", "", 5, finished=True) / "config.json").write_text(data)
+    (part2 / "foreign0/result.json").unlink()
+    (part2 / "foreign0/result.json").symlink_to("x" * 300)  # whether it exists is an error
     assert newest(GAN, finished=True) == finished
     assert newest(GAN, finished=False) == unfinished
     assert newest("part2/interpolate.py", GAN, finished=True) == walks

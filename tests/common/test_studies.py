@@ -10,7 +10,7 @@ from statistics import stdev
 
 from common import studies
 from common.cli import UserError
-from common.files import read_csv, read_json, write_csv
+from common.files import lock_folder, read_csv, read_json, write_csv, write_json
 from common.studies import PlannedRun, flatten, interval, make_runs, markdown_table, to_row
 from tests.faults import wait_until
 from tests.tiny_runs import PART2, all_scripts
@@ -19,7 +19,7 @@ import filelock
 import pytest
 import torch
 
-# A script that trains nothing. Without --how it writes a result; resumed it does so too.
+# A script that trains nothing. Without --how it writes a result; resumed it does so too. Its runs say that they can be.
 TOY = """import argparse, json, os, pathlib, signal, sys, time
 def parse_args(argv=None):
     parser = argparse.ArgumentParser()
@@ -30,7 +30,8 @@ def parse_args(argv=None):
 def write(folder, finished=True, **settings):
     folder.mkdir(parents=True, exist_ok=True)
     config = {"script": "toy.py", "threads": 1, "started": "2024-01-01", "commit": "c", "python": "3", "device": "d"}
-    config |= {"packages": {"torch": "2"}, "platform": "p", "arguments": {**vars(parse_args([])), **settings}}
+    arguments = {**vars(parse_args([])), "checkpoint_interval": 60, **settings}
+    config |= {"packages": {"torch": "2"}, "platform": "p", "arguments": arguments}
     (folder / "config.json").write_text(json.dumps(config))
     if finished:
         (folder / "result.json").write_text(json.dumps({"omp": os.environ.get("OMP_NUM_THREADS"), "run": "id"}))
@@ -107,6 +108,43 @@ def test_a_crash_between_the_two_tables_leaves_no_row_twice(toy, tmp_path, monke
     assert [len(read_csv(tmp_path / "study" / name)) for name in ("runs.csv", "curves.csv")] == [1, 2]
 
 
+def test_a_run_that_was_begun_by_a_script_without_resume_is_made_anew_and_its_files_are_kept(toy, tmp_path):
+    toy.write(tmp_path / "runs/a", finished=False)
+    config = read_json(tmp_path / "runs/a/config.json")
+    del config["arguments"]["checkpoint_interval"]
+    write_json(tmp_path / "runs/a/config.json", config)
+    (tmp_path / "runs/a/mine").touch()
+    assert [row["run"] for row in make_runs(tmp_path, [toy("a")])] == ["a"]
+    assert not (tmp_path / "runs/a/resumed").exists() and len(list(tmp_path.glob("runs/a-stopped-2*/mine"))) == 1
+
+
+def test_a_run_that_a_process_from_before_a_crash_is_writing_is_left_alone_and_taken_when_it_has_ended(
+    toy, tmp_path, monkeypatch
+):
+    toy.write(tmp_path / "runs/a", finished=False)
+    lock = lock_folder(tmp_path / "runs/a")
+    with pytest.raises(UserError, match="runs/a: another process is writing to this run"):
+        make_runs(tmp_path, [toy("a")])
+    monkeypatch.setattr(studies, "lock_folder", lambda folder: (toy.write(folder), lock)[1])  # it ends just then
+    assert len(make_runs(tmp_path, [toy("a")])) == 1 and not (tmp_path / "runs/a.log").exists()
+
+
+@pytest.mark.parametrize("wrong", [[1], [{"loss": 2}], None])
+def test_a_run_with_odd_files_is_named_and_gets_no_row(wrong, toy, tmp_path):
+    def by_loss(folder: Path) -> list[dict]:
+        return [{"loss": row["loss"] / 2} for row in wrong] if folder.name == "odd" else []
+
+    def keep(folder: Path, name: str) -> None:
+        if name == "odd":
+            raise UserError(f"{folder}: is damaged")
+
+    toy.write(tmp_path / "runs/odd")
+    toy.write(tmp_path / "runs/sound")
+    with pytest.raises(UserError, match="runs/odd: is damaged"):
+        make_runs(tmp_path, [toy("sound"), toy("odd")], curve=by_loss, keep=keep)
+    assert [row["run"] for row in read_csv(tmp_path / "runs.csv")] == ["sound"]
+
+
 OTHERS = {
     "in the table": lambda out, toy: write_csv(out / "runs.csv", [{"run": "a", "seed": 0, "size": 6}]),
     "finished": lambda out, toy: toy.write(out / "runs/a", size=6),
@@ -133,12 +171,18 @@ def test_other_cells_that_a_row_must_have_count_too_and_what_an_older_row_lacks_
 
 def test_what_cannot_be_a_study_is_refused_in_one_line_and_nothing_made(toy, tmp_path):
     (tmp_path / "file").touch()
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/table.md").touch()
     toy.write(tmp_path / "run")
     for path in ("runs.csv/runs.csv", "curves.csv/curves.csv", "bad/runs/b/config.json"):
         (tmp_path / path).parent.mkdir(parents=True)
         (tmp_path / path).write_text("run,seed\na\n")
+    for name in ("lacking", "curves.csv"):
+        (tmp_path / name / "runs").mkdir(parents=True)
+    write_csv(tmp_path / "lacking/curves.csv", [{"epoch": 1}])
     refusals = {"file": "cannot be written to", "run": "already holds a run; name a new folder"}
-    refusals |= dict.fromkeys(("runs.csv", "curves.csv", "bad"), "is damaged")
+    refusals |= dict.fromkeys(("runs.csv", "curves.csv", "bad"), "is damaged") | {"lacking": "it lacks 'run'"}
+    refusals["thesis"] = r"is not empty \(table.md\); name a new folder"
     (tmp_path / "locked").mkdir()
     with filelock.FileLock(tmp_path / "locked/.lock"):
         for name, why in [*refusals.items(), ("locked", "another process is writing to this run")]:
@@ -151,10 +195,10 @@ def test_a_failing_run_is_named_with_its_log_and_stops_those_under_way(toy, tmp_
     handler = signal.getsignal(signal.SIGTERM)
     plan = [toy("waits", "--how", "waits"), toy("fails", "--how", "fails"), toy("third", "--how", "waits")]
     with pytest.raises(UserError, match=r"fails ended with exit status 1; see .*fails\.log") as caught:
-        make_runs(tmp_path, plan, jobs=2)
-    assert caught.value.status == 1 and (tmp_path / "runs/fails.log").read_text() == "no luck\n"
-    assert (tmp_path / "runs/waits/saved").exists() and read_csv(tmp_path / "runs.csv") == []
-    assert not (tmp_path / "runs/third/config.json").exists() or (tmp_path / "runs/third/saved").exists()
+        make_runs(tmp_path / "study", plan, jobs=2)
+    assert caught.value.status == 1 and (tmp_path / "study/runs/fails.log").read_text() == "no luck\n"
+    assert (tmp_path / "study/runs/waits/saved").exists() and read_csv(tmp_path / "study/runs.csv") == []
+    assert not (tmp_path / "study/runs/third/config.json").exists() or (tmp_path / "study/runs/third/saved").exists()
     assert signal.getsignal(signal.SIGTERM) is handler
 
 
@@ -162,18 +206,18 @@ def test_a_failing_run_is_named_with_its_log_and_stops_those_under_way(toy, tmp_
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_run_under_way_which_saves_and_begins_no_other(number, toy, tmp_path):
     def when_it_waits() -> None:
-        wait_until(lambda: (tmp_path / "runs/waits/config.json").exists())
+        wait_until(lambda: (tmp_path / "study/runs/waits/config.json").exists())
         os.kill(os.getpid(), number)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in the background
     thread = threading.Thread(target=when_it_waits)
     thread.start()
     with pytest.raises((SystemExit, KeyboardInterrupt)) as caught:
-        make_runs(tmp_path, [toy(name, "--how", "waits") for name in ("waits", "third")])
+        make_runs(tmp_path / "study", [toy(name, "--how", "waits") for name in ("waits", "third")])
     thread.join()
     signal.signal(signal.SIGINT, before)
     assert caught.type is KeyboardInterrupt if number == signal.SIGINT else caught.value.code == 143
-    assert (tmp_path / "runs/waits/saved").exists() and not (tmp_path / "runs/third.log").exists()
+    assert (tmp_path / "study/runs/waits/saved").exists() and not (tmp_path / "study/runs/third.log").exists()
 
 
 # Rows

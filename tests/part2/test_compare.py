@@ -44,6 +44,26 @@ def test_the_published_tables_follow_from_the_recorded_runs(name, tmp_path, monk
     assert ends == pytest.approx(sorted(run["frechet"] / real["frechet"] for run in runs)) and len(saved) == 2
 
 
+ODD = [("runs.csv", b",recipe,", b",r,"), ("curves.csv", b",epoch,", b",e,"), ("runs.csv", b"real training", b"real")]
+ODD += [("digits.png", b"PNG", b"GIF"), ("digits.png", None, PUBLISHED / "soon" / "compare.png")]
+
+
+@pytest.mark.parametrize(("name", "old", "new"), ODD)
+def test_tables_and_digits_that_do_not_belong_together_are_one_line_and_nothing_is_drawn(name, old, new, tmp_path):
+    for file in ("runs.csv", "curves.csv", "digits.png"):
+        shutil.copy(PUBLISHED / "soon" / file, tmp_path)
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes().replace(old, new) if old else new.read_bytes())
+    with pytest.raises(UserError, match=r"(runs.csv|digits.png): (is damaged|cannot be read) \(.*\)$"):
+        redraw(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_run_whose_end_was_not_measured_has_no_curve(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"epoch": 1, "batch": 4, "seconds": 3.0, **MEANS}))
+    with pytest.raises(ValueError, match="holds no measurement"):
+        part2.compare.curve(tmp_path)
+
+
 def test_flags_reach_the_runs_that_are_asked_for_and_the_judge(tmp_path, monkeypatch):
     asked, judged, judge = [], [], SimpleNamespace(baseline=lambda n: {"frechet": 2.5, "images": n})
     monkeypatch.setattr(part2.compare, "make_runs", lambda *of: asked.append(of) or [])
@@ -160,5 +180,5 @@ def test_the_board_shows_when_a_distance_was_first_reached():
 def test_a_mistake_is_one_line_and_nothing_is_written(mistake):
     never = mistake(part2.compare, "--n_epochs", "5", "--eval_interval", "3")
     assert "--eval_interval: --n_epochs 5 is not a multiple of it" in never
-    assert "--data_size: more than 50000 only with" in mistake(part2.compare, "--data_size", "50001")
+    assert "--data_size 50000, or --eval_split test" in mistake(part2.compare, "--data_size", "50001")
     assert parse_args(["--data_size", "50001", "--eval_split", "test"]).data_size == 50_001

@@ -1,6 +1,7 @@
 """evaluate.py: a generator's scores beside those of real images, the nearest neighbours, the published numbers."""
 
 import shutil
+from types import SimpleNamespace
 
 import part2.evaluate
 from common import seeds
@@ -13,6 +14,7 @@ from part2.judges.judge import Judge, in_floors, sample
 from part2.judges.measures import frechet, memorised, nearest, score
 from part2.judges.networks import Autoencoder, Classifier
 from part2.networks.trained import KIND, load_generator
+from part2.sources.files import Source
 from tests.faults import soak
 from tests.tiny_runs import without
 
@@ -36,7 +38,7 @@ def published() -> dict:
 def test_scores_stand_beside_those_of_real_ones_and_digits_above_their_nearest(few, tmp_path, capsys, figures):
     saved, source = figures(part2.evaluate), shutil.copytree(PRETRAINED / "generator", tmp_path / "generator")
     config = read_json(source / "config.json")
-    write_json(source / "config.json", config | {"arguments": {"data_size": 50_000}})
+    write_json(source / "config.json", config | {"arguments": {"data_size": 400}})
     folder = start(tmp_path / "run", "--run", source, "--split", "validation", "--seed", 5)
     judge, images = Judge("validation", CPU), sample(load_generator(source), 5, 200)
     generated, of_real = judge(images), judge.baseline(200)
@@ -64,6 +66,21 @@ def test_images_of_any_program_are_judged_beside_as_many_real_ones(held, judged,
     assert result["real"] == judge.baseline(judged) and result["memorised"]["too_near"] == 1
 
 
+def test_where_other_images_are_the_real_ones_as_many_as_they_have_are_judged(few, tmp_path, capsys):
+    """130 images, of which 112 are training images and 18 real ones; a judge without labels."""
+    np.save(tmp_path / "mine.npy", few["train"].images[:130].numpy())
+    network, source = Autoencoder(), Source(str(tmp_path / "mine.npy"))
+    data = source.describe(source.load("train").images)
+    save_checkpoint(tmp_path / "a.pt", network.kind, {"network": network.state_dict(), "data": data})
+    folder = start(tmp_path / "run", "--run", PRETRAINED / "generator", "--autoencoder", tmp_path / "a.pt")
+    result, said = read_json(folder / "result.json"), capsys.readouterr().out
+    judge = Judge("test", CPU, autoencoder=tmp_path / "a.pt")
+    images = sample(load_generator(PRETRAINED / "generator"), 0, 112)
+    assert result["generated"] == in_floors(judge(images), judge.baseline(112)) | judge(images)
+    assert f"trained on MNIST, but compared with {source.name}'s images (for its own" in said
+    assert f"112 images compared with {source.name}'s 18 test images\n" in said and "smudged" not in said
+
+
 def test_another_judge_is_asked_for_by_flags(few, tmp_path):
     others = {"classifier": tmp_path / "c.pt", "autoencoder": tmp_path / "a.pt"}
     for network, path in zip((Classifier(), Autoencoder()), others.values(), strict=True):
@@ -77,29 +94,32 @@ def test_another_judge_is_asked_for_by_flags(few, tmp_path):
 def test_a_network_that_may_know_the_validation_images_is_refused(tmp_path, capsys):
     """By its checkpoint, or an older one by the config.json beside it; if neither says anything, too."""
 
+    judge = SimpleNamespace(source=Source(), training=range(400))
+
     def refusal(split="validation", config=None, **content) -> str:
         save_checkpoint(tmp_path / CHECKPOINT, KIND, content)
         write_json(tmp_path / "config.json", config or {})
         try:
-            return check_training_images(tmp_path, split) or ""
+            return check_training_images(tmp_path, judge, split) or ""
         except part2.evaluate.cli.UserError as error:
             return str(error)
 
     assert "neither it nor a config.json beside it says" in refusal() and refusal("test") == ""
-    for size, words in ((60_000, "trained on some of those"), (50_001, "trained on some of those"), (50_000, "")):
+    for size, words in ((60_000, "trained on some of those"), (401, "trained on some of those"), (400, "")):
         of = {"data": {"name": "MNIST", "size": size}}, {"config": {"script": "…", "arguments": {"data_size": size}}}
         for knowledge in of:
             assert words in (found := refusal(**knowledge)) and bool(found) == bool(words)
             assert refusal("test", **knowledge) == ""
     assert capsys.readouterr().out == "" == refusal(data={"name": "Fashion-MNIST", "size": 60_000})
-    assert capsys.readouterr().out == "trained on Fashion-MNIST, but compared with MNIST's images\n"
+    assert "trained on Fashion-MNIST, but compared with MNIST's images (for its own" in capsys.readouterr().out
 
 
 def test_a_mistake_is_one_line_and_nothing_is_written(mistake, few):
     for flags, words in {
         "--run nowhere": "--run nowhere: there is no such run",
-        "--classifier nowhere": "nowhere: there is no such checkpoint",
-        "--images nowhere": "--images nowhere: there is no such",
+        "--classifier nowhere": "nowhere: cannot be read (No such file",
+        "--images nowhere": "nowhere: there is no such file",
+        "--images MNIST": "MNIST: there is no such file",
         "--images x --run y": "--images: cannot be given with --run",
     }.items():
         assert words in mistake(part2.evaluate, *flags.split())

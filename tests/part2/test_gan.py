@@ -79,10 +79,14 @@ def test_the_discriminator_follows_its_equations():
 )
 def test_a_wrong_shape_or_dtype_is_named(network, x):
     for wrong in (x[0], x[..., 1:], x.unsqueeze(0)):
-        with pytest.raises(ValueError, match=r"the input has the shape .*; expected \(n, "):
+        with pytest.raises(ValueError, match=r"(z|images) has the shape .*; expected \(n, "):
             network(wrong)
-    with pytest.raises(ValueError, match=r"the input is torch.float64 and the network's weights are torch.float32"):
+    with pytest.raises(ValueError, match=r"has the dtype torch.float64, the network's weights torch.float32"):
         network(x.double())
+    jagged = torch.nested.nested_tensor([x], layout=torch.jagged)
+    for kind, wrong in (("list", [[0.0]]), ("ndarray", x.numpy()), ("nested tensor", jagged)):
+        with pytest.raises(ValueError, match=rf"is a {kind}; expected a tensor \(n, "):
+            network(wrong)
 
 
 def test_latent_points_are_normal_but_for_the_signs(monkeypatch):

@@ -5,6 +5,7 @@ import shutil
 import socket
 
 from common.cli import UserError
+from part2 import images
 from part2.images import RAW, load_mnist
 from tests.tiny_runs import files_of
 
@@ -19,9 +20,9 @@ COUNTS |= {"test": [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]}
 
 @pytest.mark.parametrize("split", FIRST)
 def test_images_and_labels_are_the_published_ones(mnist, split):
-    images, labels = mnist[split]
-    assert (images.shape, images.dtype) == ((sum(COUNTS[split]), 1, 28, 28), torch.float32)
-    assert (images.min(), images.max()) == (-1, 1)
+    pixels, labels = mnist[split]
+    assert (pixels.shape, pixels.dtype) == ((sum(COUNTS[split]), 1, 28, 28), torch.float32)
+    assert (pixels.min(), pixels.max()) == (-1, 1)
     assert labels[:5].tolist() == FIRST[split] and labels.bincount().tolist() == COUNTS[split]
 
 
@@ -34,12 +35,13 @@ def test_pixels_are_the_archives_bytes_and_a_damaged_or_missing_archive_is_named
         shutil.copyfile(archive, tmp_path / archive.name)
     before = files_of(tmp_path)
     monkeypatch.setattr(socket, "socket", None)
-    assert torch.equal(load_mnist("test", tmp_path).images, mnist["test"].images) and files_of(tmp_path) == before
+    monkeypatch.setattr(images, "RAW", tmp_path)
+    assert torch.equal(load_mnist("test").images, mnist["test"].images) and files_of(tmp_path) == before
     path = tmp_path / "t10k-labels-idx1-ubyte.gz"
     labels = gzip.decompress(path.read_bytes())
     path.write_bytes(gzip.compress(labels[:8] + labels[8:][::-1]))
     with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte\.gz: is damaged .* git checkout -- data"):
-        load_mnist("test", tmp_path)
+        load_mnist("test")
     path.unlink()
     with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte\.gz: cannot be read .* git checkout -- data"):
-        load_mnist("test", tmp_path)
+        load_mnist("test")

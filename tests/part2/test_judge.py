@@ -5,14 +5,16 @@ from types import SimpleNamespace
 
 from common import seeds
 from common.cli import UserError
-from common.files import CHECKPOINT, save_checkpoint
+from common.files import save_checkpoint
 from common.find import PRETRAINED
 from part2.gan import Discriminator, Generator
-from part2.judges import files, judge, measures
+from part2.judges import judge, measures
 from part2.judges.judge import COLUMNS, Judge, in_floors, sample
 from part2.judges.measures import frechet, neighbourhood, score
 from part2.judges.networks import Autoencoder, Classifier, load_autoencoder, load_classifier
+from part2.sources import files
 
+import numpy as np
 import pytest
 import torch
 
@@ -25,7 +27,7 @@ def test_the_published_scores_are_of_these_numbers_of_images_and_neighbours():
 
 
 def test_validation_images_are_the_last_training_images_and_none_that_may_be_learnt(mnist, monkeypatch):
-    monkeypatch.setattr(judge, "load_mnist", mnist.__getitem__)
+    monkeypatch.setattr(files, "load_mnist", mnist.__getitem__)
     train, validation, test = mnist["train"].images, Judge("validation", CPU), Judge("test", CPU)
     assert torch.equal(torch.cat([validation.training, validation.real]), train) and len(validation.real) == 10_000
     assert torch.equal(test.real, mnist["test"].images) and torch.equal(test.training, train)
@@ -50,8 +52,6 @@ def test_the_scores_are_the_measures_of_both_networks_features(few, mnist):
     assert scores == pytest.approx(expected) and list(scores) == list(expected) and 0 < scores["smudged"] < 0.2
     validation = Judge("validation", CPU)
     assert validation(few["train"].images[400:])["frechet"] == pytest.approx(0, abs=1e-6)
-    with pytest.raises(UserError, match="pixels that are not finite"):
-        validation(images.index_fill(0, torch.tensor([3]), math.nan))
 
 
 def test_a_measure_is_a_function_and_a_line(few, monkeypatch):
@@ -72,15 +72,37 @@ def test_other_networks_than_those_behind_the_published_scores_are_refused(name,
         Judge("test", CPU)
 
 
-def test_weights_of_another_network_are_refused_in_one_line(tmp_path):
-    save_checkpoint(tmp_path / CHECKPOINT, Classifier.kind, {"network": Autoencoder().state_dict()})
-    for load, path, words in (
-        (load_classifier, tmp_path, "its weights do not fit"),
-        (load_autoencoder, PRETRAINED / "classifier", "holds another kind of network"),
-    ):
-        with pytest.raises(UserError, match=words) as error:
-            load(path)
-        assert "\n" not in str(error.value)
+@pytest.mark.parametrize("names", [["autoencoder"], ["classifier", "autoencoder"]])
+def test_networks_of_other_images_judge_by_these_and_alone(names, few, tmp_path, monkeypatch):
+    """42 images: 36 to train on, a sixth of them for validation, and 6 to test."""
+    monkeypatch.setattr(files, "AT_LEAST", 5)
+    np.save(tmp_path / "digits.npy", few["train"].images[:42].numpy())
+    source, paths = files.Source(str(tmp_path / "digits.npy"), grey=True), {}
+    training = source.load("train").images
+    for name in names:
+        network, paths[name] = {"classifier": Classifier, "autoencoder": Autoencoder}[name](), tmp_path / f"{name}.pt"
+        save_checkpoint(paths[name], network.kind, {"network": network.state_dict(), "data": source.describe(training)})
+    judging = Judge("test", CPU, **paths)
+    assert judging.source == source and torch.equal(judging.real, source.load("test").images)
+    assert torch.equal(judging.training, training) and list(judging.extractors)[-1] == "_autoencoder"
+    scores = judging(few["train"].images[50:60])
+    assert ("smudged" in scores) == ("frechet" in scores) == ("classifier" in names) and "frechet_autoencoder" in scores
+    assert judging.baseline(30).keys() == scores.keys()
+    judging = Judge("validation", CPU, **paths)
+    assert torch.equal(judging.real, training[-6:]) and torch.equal(judging.training, training[:-6])
+    other = Autoencoder()
+    save_checkpoint(tmp_path / "other.pt", other.kind, {"network": other.state_dict()})  # of MNIST
+    if "classifier" in paths:
+        with pytest.raises(UserError, match=r"--classifier and --autoencoder: were trained on other images than .*npy"):
+            Judge("test", CPU, classifier=paths["classifier"], autoencoder=tmp_path / "other.pt")
+    np.save(tmp_path / "digits.npy", few["train"].images[1:43].numpy())
+    with pytest.raises(UserError, match=r"--autoencoder: were trained on other images than .*digits.npy holds now"):
+        Judge("test", CPU, autoencoder=paths["autoencoder"])
+
+
+def test_a_network_of_another_kind_is_refused():
+    with pytest.raises(UserError, match="holds another kind of network"):
+        load_autoencoder(PRETRAINED / "classifier")
 
 
 def test_scores_of_a_training_are_those_of_its_sampler_in_floors_and_with_mean_logits(few):
@@ -91,6 +113,9 @@ def test_scores_of_a_training_are_those_of_its_sampler_in_floors_and_with_mean_l
     assert torch.equal(torch.get_rng_state(), global_state)
     drawn = generator(torch.randn(200, 6, generator=seeds.generator(4, "evaluate"))).detach()
     torch.testing.assert_close(sample(generator, 4, 200), drawn)
+    generator.layers[-2].bias.data[3] = math.nan
+    with pytest.raises(UserError, match="pixels that are not finite"):
+        sample(generator, 4, 200)
     expected = judging(drawn) | in_floors(judging(drawn), judging.measure_floor(200))
     sets = {"training": images[:200], "unseen": few["test"].images, "generated": drawn}
     expected |= {f"logit_{name}": discriminator(some).mean().item() for name, some in sets.items()}

@@ -3,6 +3,7 @@
 from dataclasses import asdict, replace
 from types import SimpleNamespace
 
+import part2.sources.files
 import part2.train_gan
 from common import seeds, training
 from common.figures import tile
@@ -14,9 +15,19 @@ from part2.judges.judge import Judge, in_floors, mean_logits, sample
 from part2.networks import trained
 from part2.networks.trained import load_discriminator, load_generator
 from part2.recipes.recipes import CRISP, RECIPES
+from part2.sources.files import Source
 from part2.train_gan import MEANS, parse_args
 from tests.part2.by_hand import train_plainly
-from tests.tiny_runs import PART2, NarrowDiscriminator, NarrowGenerator, differences, first_digits, without
+from tests.tiny_runs import (
+    PART2,
+    NarrowDiscriminator,
+    NarrowGenerator,
+    differences,
+    first_digits,
+    refused,
+    stop,
+    without,
+)
 
 import numpy as np
 import pytest
@@ -34,7 +45,7 @@ def test_a_run_is_the_loop_written_plainly(in_float64, light, tmp_path, monkeypa
     """Crisp for five epochs of two batches; of 90 images, 26 others are left over in each. The rate falls batch by
     batch. (What the other recipes' steps do: test_recipes.py.)"""
     images = first_digits().images[:90].double()
-    monkeypatch.setattr(part2.train_gan, "load_mnist", lambda split: Digits(first_digits().images.double(), None))
+    monkeypatch.setattr(part2.sources.files, "load_mnist", lambda _: Digits(first_digits().images.double(), None))
     flags = ["--recipe", "crisp", "--seed", 5, "--data_size", 90, "--n_epochs", 5, "--log_interval", 1]
     folder = PART2.start(tmp_path / "run", *flags, "--latent_dim", 22, "--learning_rate", 1e-3)
 
@@ -66,6 +77,41 @@ def test_the_recipes_sizes_reach_both_networks_and_a_checkpoint_says_what_traine
     saved = PART2.saved(PART2.start(tmp_path / "run", "--recipe", "reference"))
     assert built == [sizes, 2] and "average" not in saved
     assert saved.items() >= (sizes | {"recipe": asdict(recipe), "data": {"name": "MNIST", "size": 100}}).items()
+
+
+@pytest.fixture
+def few_images(light, tmp_path, monkeypatch):
+    """35 images in digits.npy, of which 30 are trained on; an epoch of 100."""
+    monkeypatch.setattr(part2.sources.files, "AT_LEAST", 5)
+    monkeypatch.setattr(part2.train_gan, "EPOCH", 100)
+    np.save(tmp_path / "digits.npy", first_digits().images[:35].numpy())
+    monkeypatch.chdir(tmp_path)
+    return ["--images", "digits.npy", "--n_epochs", 2]
+
+
+def test_a_few_images_come_several_times_an_epoch_in_smaller_batches(few_images, tmp_path, monkeypatch, capsys):
+    seen, step = [], Game.step
+    monkeypatch.setattr(Game, "step", lambda game, real, *of: seen.append(real) or step(game, real, *of))
+    folder = PART2.start(tmp_path / "run", *few_images)
+    source = Source(str(tmp_path / "digits.npy"))
+    images = source.load("train").images
+    orders = [torch.randperm(30, generator=seeds.generator(0, "order", k)) for k in range(6)]
+    assert torch.equal(torch.stack(seen), torch.stack([images[order] for order in orders]))
+    assert PART2.saved(folder)["data"] == source.describe(images) and read_json(folder / "result.json")["epochs"] == 2
+    said = capsys.readouterr().out
+    assert "train: 30 of 35 images" in said and "few: each comes 3 times an epoch; expect" in said
+
+
+def test_a_run_finds_its_images_from_any_folder_and_refuses_others_in_their_place(few_images, tmp_path, monkeypatch):
+    alone = PART2.saved(PART2.start(tmp_path / "alone", *few_images))
+    assert stop(PART2.start, 2, tmp_path / "run", *few_images)
+    monkeypatch.chdir("/")
+    images = (tmp_path / "digits.npy").read_bytes()
+    np.save(tmp_path / "digits.npy", first_digits().images[5:40].numpy())
+    assert "its checkpoint does not fit this training (crc32" in refused(PART2, "--resume", tmp_path / "run")
+    (tmp_path / "digits.npy").write_bytes(images)
+    PART2.resume(tmp_path / "run")
+    assert not differences(without(PART2.saved(tmp_path / "run"), "clock"), without(alone, "clock"))
 
 
 def test_precision_reaches_the_step(straight):
@@ -157,6 +203,8 @@ def test_a_mistake_is_one_line_that_names_the_flag_and_nothing_is_written(mistak
         "--data_size 256 --batch_size 257": "--batch_size: 257 is more than",
         "--recipe crisp --latent_dim 20": "--latent_dim: 20 of its numbers are signs",
         "--eval_interval 1 --data_size 50001": "--eval_split validation: those",
+        "--eval_interval 1 --images FashionMNIST": "--eval_interval: compares with MNIST",
+        "--images nowhere": "nowhere: there is no such file",
     }.items():
         assert words in mistake(part2.train_gan, *flags.split())
     assert parse_args(["--eval_interval", "1", "--data_size", "50000"]).eval_split == "validation"

@@ -3,12 +3,14 @@
 import math
 
 from common import seeds
+from common.cli import UserError
 from common.files import read_json, read_metrics
 from common.find import PRETRAINED
 from part2.images import Digits
 from part2.judges import train_judges
 from part2.judges.networks import load_autoencoder, load_classifier
 from part2.judges.train_judges import SETUPS, parse_args
+from part2.sources import files
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ both = pytest.mark.parametrize("judge", LOAD)
 def parts(monkeypatch, mnist):
     """300 training and 200 test images."""
     few = {split: Digits(*(part[:n] for part in mnist[split])) for split, n in (("train", 300), ("test", 200))}
-    monkeypatch.setattr(train_judges, "load_mnist", few.__getitem__)
+    monkeypatch.setattr(files, "load_mnist", few.__getitem__)
     return few
 
 
@@ -82,6 +84,35 @@ def test_no_epoch_leaves_the_initial_weights(judge, parts, tmp_path):
     untrained = SETUPS[judge][0]().state_dict()
     found = LOAD[judge](start(judge, tmp_path / "run", "--n_epochs", 0, "--seed", 4)).state_dict()
     assert all(map(torch.equal, found.values(), untrained.values()))
+
+
+@both
+def test_other_images_come_as_often_as_mnists_and_are_named_by_the_checkpoint(judge, parts, tmp_path, monkeypatch):
+    """50 images, of which 43 are trained on twice in an epoch of 100; 7 test it. Without labels no classifier."""
+    monkeypatch.setattr(files, "AT_LEAST", 5)
+    monkeypatch.setattr(train_judges, "EPOCH", 100)
+    np.save(tmp_path / "digits.npy", parts["train"].images[:50].numpy())
+    source, (kind, losses, *rest), batches = files.Source(str(tmp_path / "digits.npy")), SETUPS[judge], []
+    monkeypatch.setitem(SETUPS, judge, (kind, lambda *of: batches.append(of[1]) or losses(*of), *rest))
+    flags = ["--images", tmp_path / "digits.npy", "--n_epochs", 1, "--batch_size", 32]
+    if judge == "classifier":
+        with pytest.raises(UserError, match=r"digits.npy: has no labels from 0 to 9; an autoencoder needs none"):
+            start(judge, tmp_path / "run", *flags)
+        assert not (tmp_path / "run").exists()
+        digits = Digits(parts["train"].images[:43], parts["train"].labels[:43])
+        monkeypatch.setattr(files.Source, "load", lambda source, split: digits)
+    folder, images = start(judge, tmp_path / "run", *flags), source.load("train").images
+    rng = seeds.generator(0, "order", 1)
+    order = torch.cat([torch.randperm(43, generator=rng) for _ in range(2)])
+    assert torch.equal(torch.cat(batches), images[order]) and [len(batch) for batch in batches] == [32, 32, 22]
+    assert LOAD[judge](folder).trained_on == source.describe(images)
+
+
+def test_one_that_computes_no_finite_numbers_is_not_saved(parts, tmp_path):
+    with pytest.raises(UserError, match="no longer finite; a smaller --learning_rate may help") as error:
+        start("autoencoder", tmp_path / "run", "--n_epochs", 1, "--batch_size", 300, "--learning_rate", 1e29)
+    assert error.value.status == 1 and {path.name for path in (tmp_path / "run").iterdir()} >= {"config.json"}
+    assert not {"checkpoint.pt", "result.json"} & {path.name for path in (tmp_path / "run").iterdir()}
 
 
 def test_defaults_are_those_of_the_judge():

@@ -1,11 +1,12 @@
 """A trained GAN: which one a script takes, what a checkpoint brings back, what an exported one holds."""
 
 from common.cli import UserError
-from common.files import load_checkpoint, save_checkpoint
+from common.files import load_checkpoint, save_checkpoint, write_json
 from common.find import PRETRAINED
 from part2.gan import Discriminator, Generator
+from part2.judges.networks import Autoencoder, Classifier, load_autoencoder, load_classifier
 from part2.networks import trained
-from part2.networks.trained import export_networks, find_generator, load_discriminator, load_generator
+from part2.networks.trained import export_networks, find_generator, load_discriminator, load_generator, trained_on
 from tests.tiny_runs import differences
 
 import pytest
@@ -74,10 +75,46 @@ def test_exported_are_the_generator_to_sample_from_and_the_discriminator_and_not
         assert not differences(load(tmp_path / "exported.pt").state_dict(), load(tmp_path).state_dict())
 
 
-@pytest.mark.parametrize("load", [load_generator, load_discriminator])
-def test_weights_that_do_not_fit_are_one_line(tmp_path, networks, load):
-    for wrong in (networks["generator"].state_dict() | {"layers.0.bias": torch.ones(3)}, {}, None, [1]):
-        save(tmp_path, networks, generator=wrong, discriminator=wrong)
-        with pytest.raises(UserError, match=r"checkpoint.pt: its weights do not fit this version of the netw") as error:
+# Each loader, which weights it loads, and what else may be wrong.
+MISFITS = {
+    load_generator: ("generator", [{"latent_dim": size} for size in ("4", None, -4, 5)] + [{"width": []}]),
+    load_discriminator: ("discriminator", [{"width": size} for size in ("4", None, 1)]),
+    load_classifier: ("network", [{"data": data} for data in (5, "MNIST", [1])]),
+    load_autoencoder: ("network", [{"data": 5}]),
+}
+
+
+@pytest.mark.parametrize("load", MISFITS, ids=lambda load: load.__name__)
+def test_what_does_not_fit_or_is_not_finite_is_one_line(tmp_path, networks, load):
+    name, misfits = MISFITS[load]
+    judge = {load_classifier: Classifier, load_autoencoder: Autoencoder}.get(load)
+    state = (judge() if judge else networks[name]).state_dict()
+    content, key = SIZES | {name: state}, next(iter(state))
+    wrong = [state | {key: state[key] * factor} for factor in (torch.nan, torch.inf, 1j)]
+    wrong += [state | {key: torch.ones(3)}, {}, None, [1], {key: 1}]
+    for misfit in [*misfits, *({name: weights} for weights in wrong)]:
+        save_checkpoint(tmp_path / "checkpoint.pt", judge.kind if judge else "GAN", content | misfit)
+        with pytest.raises(UserError, match=r"checkpoint.pt: does not fit this version of the network \(.") as error:
             load(tmp_path / "checkpoint.pt")
         assert "\n" not in str(error.value) and len(str(error.value)) < 400
+
+
+def test_what_a_generator_was_trained_on_is_known_and_said_if_it_is_not_mnist(tmp_path, networks, capsys):
+    """By its checkpoint, or an older one by the config.json beside it."""
+    for data, config, known in (
+        ({"name": "/doodles", "size": 7, "grey": True}, {}, {"name": "/doodles", "size": 7, "grey": True}),
+        ({"name": "MNIST", "size": 7}, {"script": "…", "arguments": {"data_size": 8}}, {"name": "MNIST", "size": 7}),
+        (None, {"script": "…", "arguments": {"data_size": 8}}, {"name": "MNIST", "size": 8}),
+        (None, {"script": "…", "arguments": {}}, {"name": "MNIST", "size": 60_000}),
+        (None, {}, {}),
+    ):
+        save(tmp_path, networks, "generator", **({"data": data} if data else {}))
+        write_json(tmp_path / "config.json", config)
+        assert trained_on(find_generator(tmp_path)) == known
+        said = "trained on /doodles: a classifier of MNIST's digits reads any image as one of them\n"
+        assert capsys.readouterr().out.endswith(said if data and data["name"] != "MNIST" else "named by --run)\n")
+    for data, config in ((5, {}), ({"name": "MNIST"}, {}), ({}, {"script": "…", "arguments": {"data_size": "x"}})):
+        save(tmp_path, networks, "generator", data=data)
+        write_json(tmp_path / "config.json", config)
+        with pytest.raises(UserError, match="does not fit this version"):
+            trained_on(tmp_path)
