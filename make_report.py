@@ -5,14 +5,13 @@
     python make_report.py compare --out_dir outputs/again  make runs again that are in the published tables
 
 A run whose row is there is not made again, and nothing is deleted. If it is stopped, start it again: it continues. Not
-made here is, of what NOTES.md shows: the trials, the earlier versions, rejection, the older benchmarks, and the
-training of the project's own judges (part2/judges/train_judges.py). The pretrained networks are seed 1 of the
-curricula, the first without an error, and seed 3 of the improved recipe: `export_network` (part1/networks/trained.py)
-and `export_networks` (part2/networks/trained.py) wrote them.
+made here is, of what NOTES.md shows: the trials, the earlier versions (such as part1/curriculum), rejection, the older
+benchmarks, and the training of the project's own judges (part2/judges/train_judges.py). The pretrained generator is
+seed 3 of the improved recipe. `export_network` (part1/networks/trained.py) and `export_networks`
+(part2/networks/trained.py) wrote the pretrained networks.
 """
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -23,23 +22,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from common import cli
 from common.files import read_metrics, write_atomic
 from common.find import OUTPUTS, PRETRAINED
-from common.machine import ROOT
-from common.studies import PlannedRun, make_runs
+from common.studies import PlannedRun, make_runs, module_of
 from part2.recipes.recipes import RECIPES
 
-FIVE_SEEDS = "lstm lstm_curriculum torch_lstm_memory_curriculum rnn_curriculum lstm_marked rnn_marked"
 THREE_SEEDS = "torch_lstm_memory torch_lstm reference rnn rnn_uniform"
-THREE_SEEDS += " torch_lstm_curriculum reference_curriculum rnn_uniform_curriculum"
-SWEEP = [f"--networks {FIVE_SEEDS} --jobs 2", f"--networks {THREE_SEEDS} --seeds 0 1 2 --jobs 2"]
+SWEEP = ["--networks lstm --jobs 2", f"--networks {THREE_SEEDS} --seeds 0 1 2 --jobs 2"]
 
-LENGTHS = "--lengths 10 30 100 300 1000 2000"
-CURRICULA = {  # name → seeds, flags
-    "": (range(5), f"{LENGTHS} 10000 100000 1048576"),
-    "scalar-": (range(5), f"--encoding scaled --data_size 300000 {LENGTHS} 10000 100000"),
-    **{f"n{n}-": (range(5), f"--data_size {n} {LENGTHS}") for n in (10_000, 15_000, 20_000)},
-    "marker-": (range(3), f"--task marker --data_size 100000 {LENGTHS} 10000 100000 1048576"),
+SLOW = "--data_size 4000 --batch_size 16 --max_batches"
+PROOFS = {  # name → how many seeds, flags of part1/train_proved.py
+    **{f"hot-n{n}": (10, f"--data_size {n}") for n in (100, 200, 500, 1000, 2000)},
+    **{name: (10, f"--encoding {name} --data_size 4000 --max_batches 4000") for name in ("scaled", "raw")},
+    **{f"units{n}": (5, f"--num_hidden {n}") for n in (32, 48, 128)},
+    "marker": (3, "--task marker --data_size 30000 --batch_size 16 --max_batches 3000"),
+    **{name: (5, f"--task {name} --num_hidden 48 {SLOW} 2000") for name in ("sum2", "sum3", "marks2")},
+    "without": (5, "--without_proof"),
 }
-SHORTER = {"marker-seed0": f"{LENGTHS} 10000"}  # not tested beyond; of two --lengths the last one counts
 
 ON_TEST = "--eval_split test --data_size 60000"
 BRIEF = f"--n_epochs 20 --eval_interval 5 {ON_TEST}"
@@ -93,24 +90,33 @@ def studies(out_dir: Path) -> dict[str, Callable[[], object]]:
         return partial(make_runs, out_dir / folder, plan, **options)
 
     def call(script: str, calls: list[str], folder: str) -> Callable[[], object]:
-        command = [sys.executable, ROOT / script, "--out_dir", out_dir / folder]
-        return lambda: [subprocess.run([*command, *flags.split()], check=True) for flags in calls]
+        def make_all() -> None:
+            module = module_of(script)
+            args = [module.parse_args([*flags.split(), "--out_dir", str(out_dir / folder)]) for flags in calls]
+            list(map(getattr(module, Path(script).stem), args))  # sweep or compare
+
+        return make_all
 
     def of_both(script: str) -> list[PlannedRun]:
         reference = out_dir / "part2/compare/runs/reference-seed0"
         networks = {"reference": reference, "improved": PRETRAINED / "generator"}
         return [planned(name, script, "", network) for name, network in networks.items()]
 
-    curricula = []
-    for kind, (seeds, flags) in CURRICULA.items():
-        for name, seed in ((f"{kind}seed{seed}", seed) for seed in seeds):
-            settings = f"--threads 1 --seed {seed} {flags} {SHORTER.get(name, '')}"
-            curricula.append(planned(name, "part1/train_curriculum.py", settings))
+    proofs = [
+        planned(f"{name}-seed{seed}", "part1/train_proved.py", f"--threads 1 --seed {seed} {flags}")
+        for name, (n_seeds, flags) in PROOFS.items()
+        for seed in range(n_seeds)
+    ]
     gates = [planned(f"T{n}", "part1/show_gates.py", f"--input_length {n}", PRETRAINED / "lstm") for n in (10, 1000)]
+    doubts = [
+        planned("certify", "part1/certify.py", "--attack 10000", PRETRAINED / "lstm"),
+        planned("guess", "part1/proof/guess.py", ""),
+    ]
     spoiled = [planned("judge", "part2/judges/show_judge.py", "")]
     return {
         "sweep": call("part1/sweep.py", SWEEP, "part1/sweep"),
-        "curriculum": make("part1/curriculum", curricula, jobs=2),
+        "proofs": make("part1/proofs", proofs, jobs=2, curve=read_metrics),
+        "doubts": make("part1/doubts", doubts, keep=keep_pictures),
         "gates": make("part1/gates", gates, curve=read_metrics, keep=keep_pictures),
         **{name: call("part2/compare.py", calls, f"part2/{name}") for name, calls in COMPARISONS.items()},
         "films": lambda: [keep_pictures(out_dir / "part2/compare/runs" / name, name) for name in FILMS],

@@ -29,12 +29,11 @@ from common.runs import Run, path_as_text
 from part1.networks.traces import explained, sensitivity, trace
 from part1.networks.trained import find_network, load_lstm
 from part1.palindromes import MAX_TRAINED_LENGTH, NUM_CLASSES
-from part1.tasks.held_out import draw_palindromes
+from part1.tasks.palindrome import draw_palindromes
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from matplotlib.ticker import MaxNLocator
 
 SCRIPT = "part1/show_gates.py"
 UNITS = 6  # shown; there are as many line styles
@@ -65,11 +64,11 @@ def show_gates(args: argparse.Namespace) -> Path:
     if args.digits:
         digits = torch.tensor([args.digits], dtype=torch.uint8)
     else:
-        digits = draw_palindromes(1, args.input_length, rng, held_out=True)[:, :-1]
+        digits = draw_palindromes(1, args.input_length, rng)[:, :-1]
     length = digits.shape[1]
     run = Run.open(args, SCRIPT, f"part1/gates-T{length}")
 
-    many = draw_palindromes(SEQUENCES, max(length, 4), rng, held_out=True)[:, :length]
+    many = draw_palindromes(SEQUENCES, length, rng)[:, :-1]
     steps = sorted({round(t) for t in np.geomspace(1, length, READINGS)})
     memory, first = trace(network, trained.encode(many.to(args.device)), steps)["c"], many[:, 0].long()
     shares = explained(memory[-1], first)
@@ -97,6 +96,8 @@ def show_gates(args: argparse.Namespace) -> Path:
 
 def draw_picture(rows: list[dict], traces: dict[str, np.ndarray], surely: np.ndarray, units: list[int], path: Path):
     """Draw the rows of metrics.jsonl, i, f, o and c (steps, units), and the first digit's probability (steps,)."""
+    from matplotlib.ticker import MaxNLocator
+
     spans = [len(rows)] if len(rows) <= 3 * FIRST else [FIRST, len(rows)]
     figure = new_figure(9, 9)
     heights = [0.35, 1.1, 1.1, 1.1, 2.1, 1.3, 1.1]
@@ -116,7 +117,7 @@ def draw_picture(rows: list[dict], traces: dict[str, np.ndarray], surely: np.nda
             memory.plot(t, c, linewidth=1.2, label=unit, **style)
         memory.set_yscale("symlog", linthresh=1)
         marker = "o" if span <= 3 * FIRST else ""
-        slopes = [row["sensitivity"] for row in rows[:span]]
+        slopes = [max(row["sensitivity"], 1e-20) for row in rows[:span]]  # after many digits it is 0
         answer.plot(t, slopes, color="0.2", linewidth=0.8, marker=marker, markersize=3)
         answer.set_yscale("log")
         answer.yaxis.set_minor_formatter("")  # labels at powers of ten alone
@@ -159,7 +160,7 @@ def draw_digits(axes, digits: list[int], is_part: bool) -> None:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     parser.add_argument("--run", type=Path, help=cli.RUN)
-    add, length = parser.add_mutually_exclusive_group().add_argument, cli.int_between(4, MAX_TRAINED_LENGTH)
+    add, length = parser.add_mutually_exclusive_group().add_argument, cli.int_between(1, MAX_TRAINED_LENGTH)
     add("--digits", type=cli.int_between(0, 9), nargs="+", help="the digits to read, instead of a random palindrome")
     add("--input_length", type=length, default=10, help="length of the random palindrome")
     cli.add_shared_flags(parser)

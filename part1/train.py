@@ -6,7 +6,7 @@
 
 Writes a folder outputs/part1/MODEL-TN-seedN-TIME with curves.png (loss and accuracy over epochs), metrics.jsonl,
 checkpoint.pt (the best epoch by validation, and all that --resume needs) and result.json (the test accuracy, read once,
-and the accuracy at the --lengths). To train a memory over thousands of digits, use part1/train_curriculum.py.
+and the accuracy at the --lengths). For a memory that is proved, use part1/train_proved.py.
 """
 
 import argparse
@@ -27,8 +27,7 @@ from part1.networks.by_name import NETWORKS
 from part1.networks.pictures import draw_summary
 from part1.networks.trained import KIND, Trained
 from part1.palindromes import ENCODINGS, MAX_TRAINED_LENGTH, NUM_CLASSES, draw_dataset, encode, split
-from part1.tasks.held_out import MAX_LENGTH, MIN_LENGTH
-from part1.tasks.memory import accuracy_at_lengths, evaluate
+from part1.tasks.memory import MAX_LENGTH, accuracy_at_lengths, evaluate
 from part1.tasks.tasks import PALINDROME
 
 import torch
@@ -48,7 +47,7 @@ class Progress:
     batch: int = 0  # batches of this epoch that are done
     best: dict | None = None  # the network's weights at the best epoch
     best_epoch: int = 0
-    best_score: tuple[float, float] = (-1.0, 0.0)  # validation accuracy, −validation loss
+    best_score: tuple = (-1.0, 0.0)  # validation accuracy, −validation loss
     perfect_epochs: int = 0  # epochs in a row with validation accuracy 1.0
 
     def goes_on(self, args: argparse.Namespace) -> bool:
@@ -138,7 +137,7 @@ def train(args: argparse.Namespace, device: torch.device) -> Path:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add, length = parser.add_argument, cli.int_between(1, MAX_TRAINED_LENGTH)
-    tested, tested_at = cli.int_between(MIN_LENGTH, MAX_LENGTH), [10, 30, 100]
+    tested, tested_at = cli.int_between(1, MAX_LENGTH), [10, 30, 100]
     add("--input_length", type=length, default=5, help="digits that the network reads")
     add("--input_dim", type=int, choices=(1, 10), help="numbers per digit: 1, or 10 for one-hot")
     add("--encoding", choices=ENCODINGS, help="digits scaled to [−1, 1] (the default), raw (0 … 9) or one-hot")

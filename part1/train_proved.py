@@ -2,7 +2,7 @@
 
     python part1/train_proved.py
     python part1/train_proved.py --encoding scaled --data_size 4000 --max_batches 4000
-    python part1/train_proved.py --task marker --data_size 4000 --batch_size 16 --max_batches 3000
+    python part1/train_proved.py --task marker --data_size 30000 --batch_size 16 --max_batches 3000
     python part1/train_proved.py --without_proof                     the terms of the proof left out of the loss
 
 Only --data_size sequences of ten digits are drawn, and they are read again and again. The network answers after every
@@ -36,22 +36,18 @@ from part1.palindromes import ENCODINGS
 from part1.proof.certificate import certify
 from part1.proof.follow import Following
 from part1.proof.slack import closed_sets_lack, signs_of
-from part1.tasks.held_out import MAX_LENGTH, MIN_LENGTH
-from part1.tasks.memory import accuracy_at_lengths
+from part1.tasks.memory import MAX_LENGTH, accuracy_at_lengths, draw_to_prove
 from part1.tasks.tasks import TASKS
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 SCRIPT = "part1/train_proved.py"
-LENGTH = 10  # digits of a training sequence
-MONOTONOUS = 0.6  # the part of the sequences with one to three different digits, which uniform ones hardly contain
 EVERY = 50  # batches: a row of the table, and an attempt to prove the network
 SURE = 0.98  # accuracy of EVERY batches from which on there are closed sets
 CHOICES = 5  # of their signs, EVERY batches apart; the last one stays
-ROUNDS = 100  # of widening, at most, while training goes on
+ROUNDS = 100  # of widening, at most, while training goes on; three times as many where states are left again
 WARM_UP = 150  # batches before boxes are followed
 
 
@@ -81,8 +77,7 @@ def read(network: LSTM, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def train(args: argparse.Namespace, device: torch.device) -> Path:
     """One training run that ends with a proof, or without one; returns its folder."""
     task = TASKS[args.task].to(device)
-    rng = np.random.default_rng(seeds.stream_seed(args.seed, "proved"))
-    digits = task.draw(args.data_size, LENGTH, rng, monotonous=round(MONOTONOUS * args.data_size))
+    digits = draw_to_prove(task, args.data_size, args.seed)
     states = task.automaton.states(digits[:, :-1].to(device))
     answers = task.automaton.answers[states]
 
@@ -105,6 +100,7 @@ def train(args: argparse.Namespace, device: torch.device) -> Path:
         cli.progress_bar(args.max_batches, "batch", done=progress.batch),
         -(-len(inputs) // args.batch_size),
     )
+    rounds = 3 * ROUNDS if task.automaton.is_left else ROUNDS
     with training, bar:
         while progress.batch < args.max_batches and not progress.proved:
             epoch, batch = divmod(progress.batch, per_epoch)
@@ -116,7 +112,8 @@ def train(args: argparse.Namespace, device: torch.device) -> Path:
             accuracy = (logits.argmax(2) == answer)[answer >= 0].float().mean()
             slack = loss.new_zeros(())
             if progress.signs is not None:
-                lacks, slack = closed_sets_lack(network, symbols, task.automaton, progress.signs, c, states[index])
+                signs = progress.signs.to(device)  # a checkpoint's are on the CPU
+                lacks, slack = closed_sets_lack(network, symbols, task.automaton, signs, c, states[index])
                 loss = loss + lacks
             if not args.without_proof and task.automaton.is_left and progress.batch >= WARM_UP:
                 loss = loss + following.boxes_lack()
@@ -134,7 +131,7 @@ def train(args: argparse.Namespace, device: torch.device) -> Path:
                 run.log(row, progress.batch)
                 table.print_row(row)
                 if not args.without_proof and row["accuracy"] > SURE:
-                    progress.proved = certify(network, symbols, task.automaton, ROUNDS).proved
+                    progress.proved = certify(network, symbols, task.automaton, rounds).proved
                     if task.automaton.is_kept.any() and progress.choices < CHOICES:
                         progress.signs = signs_of(read(network, inputs)[1], states, task.automaton)
                         progress.choices += 1
@@ -157,7 +154,7 @@ def train(args: argparse.Namespace, device: torch.device) -> Path:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
-    add, tested = parser.add_argument, cli.int_between(MIN_LENGTH, MAX_LENGTH)
+    add, tested = parser.add_argument, cli.int_between(1, MAX_LENGTH)
     add("--task", choices=TASKS, default="palindrome", help=f"what to learn: {', '.join(TASKS)}")
     add("--encoding", choices=ENCODINGS, default="one_hot", help="digits one-hot, scaled to [−1, 1] or raw (0 … 9)")
     add("--num_hidden", type=cli.int_between(1, 4096), default=64, help="units in h and c")

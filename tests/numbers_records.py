@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 REAL = "real training images"
 T_975 = {3: 4.303, 5: 2.776}  # Student's t, 97.5 % point, of a mean over three and five seeds
 LENGTHS = (5, 10, 15, 25, 30)  # of the assignment
-TESTED = {1_000: 10_000, 100_000: 1_000, 2**20: 100, 2**22: 20}  # up to this length → test sequences (not recorded)
+TESTED = {1_000: 10_000, 100_000: 1_000, 2**20: 100}  # up to this length → test sequences (not recorded)
 WORDS = dict(enumerate(["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]))
 COLUMNS = {  # what a table of recipes shows → the figure
     "distance ÷ floor": "floors",
@@ -102,7 +102,7 @@ def line(*cells) -> str:
 
 
 def swept(name: str, *lengths: int) -> list[dict]:
-    """The sweep's runs of a network that was trained at these lengths (curricula: 1000)."""
+    """The sweep's runs of a network that was trained at these lengths."""
     found = [run for length in lengths for run in rows("part1/sweep", input_length=length)]
     return [run for run in found if run["run"].split("-T")[0] == name]
 
@@ -137,27 +137,47 @@ def mean_and_worst(accuracies: list[float]) -> str:
     return f"{mean(accuracies):.3f}" + f" ({worst})" * (min(accuracies) < mean(accuracies) and worst != "1.000")
 
 
-def curricula(kind: str = "") -> list[dict]:
-    """The runs named KINDseedN."""
-    return [run for run in rows("part1/curriculum") if run["run"].startswith(f"{kind}seed")]
+def proofs(kind: str) -> list[dict]:
+    """The runs named KIND-seedN of the study of proofs."""
+    found = [run for run in rows("part1/proofs") if run["run"].rsplit("-seed", 1)[0] == kind]
+    return sorted(found, key=lambda run: int(run["seed"]))
 
 
-def accuracy_at(run: dict) -> dict[int, float]:
-    """Length → accuracy, for the tested lengths."""
-    return {int(key[12:]): float(text) for key, text in run.items() if key.startswith("accuracy_at_") and text}
+def proved(runs: list[dict], is_proved: bool = True) -> list[dict]:
+    return [run for run in runs if run["proved"] == str(is_proved)]
 
 
-def tested(length: int) -> int:
-    return next(number for longest, number in TESTED.items() if length <= longest)
+def fewest_sequences() -> tuple[int, list[dict]]:
+    """From how many training sequences on all seeds are proved (one-hot, 64 units), and these runs."""
+    every = {n: proofs(f"hot-n{n}") for n in (100, 200, 500, 1000, 2000)}
+    fewest = min(n for n in every if all(proved(of) == of for m, of in every.items() if m >= n))
+    return fewest, every[fewest]
 
 
-def all_tested(run: dict, shortest: int = 0, longest: int = 2**22) -> int:
-    return sum(tested(n) for n in accuracy_at(run) if shortest <= n <= longest)
+def proofs_row(text: str, kind: str) -> str:
+    """A row of the table of proofs, with ranges over the seeds."""
+
+    def over_seeds(name: str, form: str, to: str = "–") -> str:
+        ends = dict.fromkeys(f"{end(column(runs, name)):{form}}" for end in (min, max))
+        return to.join(ends).replace("-", "−")
+
+    runs = proofs(kind)
+    [(units, sequences)] = {(run["num_hidden"], int(run["sequences_seen"])) for run in runs}
+    margin = over_seeds("margin", ".3f" if kind == "raw" else ".2f", " to ")
+    counts = f"{sequences:,}", f"{len(proved(runs))} of {len(runs)}"
+    return line(text, units, *counts, over_seeds("batches", ",.0f"), over_seeds("seconds", ".0f"), margin)
 
 
-def misread(run: dict, shortest: int = 0, longest: int = 2**22) -> int:
-    """How many palindromes of these lengths a network misread."""
-    return sum(round((1 - a) * tested(n)) for n, a in accuracy_at(run).items() if shortest <= n <= longest)
+def curricula() -> list[dict]:
+    """The runs named seedN of the study of the curriculum."""
+    return [run for run in rows("part1/curriculum") if run["run"].startswith("seed")]
+
+
+def misread(run: dict) -> tuple[int, int]:
+    """How many test sequences a network of the curriculum misread, and of how many."""
+    of = {int(key[12:]): float(text) for key, text in run.items() if key.startswith("accuracy_at_") and text}
+    tested = {n: next(number for longest, number in TESTED.items() if n <= longest) for n in of}
+    return sum(round((1 - accuracy) * tested[n]) for n, accuracy in of.items()), sum(tested.values())
 
 
 # Part 2

@@ -39,6 +39,8 @@ globalThis.ImageData = class {
 const elements = [...html.matchAll(/ id="([^"]*)"/g)].map(([, id]) => Object.assign(new Element(), { id }));
 globalThis.document = { createElement: () => new Element(), querySelectorAll: () => elements };
 globalThis.getComputedStyle = () => ({ getPropertyValue: (name) => (name === "--mark" ? "#b41" : " #1c1c1e") });
+globalThis.location = { hash: process.argv[4] ?? "" };
+globalThis.history = { replaceState: (state, title, hash) => (location.hash = hash) };
 globalThis.matchMedia = (query) => ({ matches: query.includes("reduced-motion") && process.argv[3] === "calm" });
 let milliseconds = 0; // a clock that moves when it is asked, so that a busy machine changes nothing
 Object.defineProperty(globalThis, "performance", { value: { now: () => (milliseconds += 0.1) } });

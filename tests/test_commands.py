@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 
 from common.cli import UserError
 from tests.conftest import ROOT
@@ -104,3 +105,32 @@ def test_commands_in_the_makefile_work():
     assert len(commands) >= 3
     for command in commands:
         check(command)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
+def test_make_mends_an_environment_whose_python_is_gone_and_deletes_nothing_else(tmp_path):
+    """`venv` and `pip` are stand-ins here: the first one makes what counts, a Python that imports pip."""
+    stand_in = tmp_path / "python3"
+    venv = f"mkdir -p .venv/bin; ln -sf '{sys.executable}' .venv/bin/python; touch .venv/pyvenv.cfg"
+    stand_in.write_text(f'#!/bin/sh\ncase "$*" in "-m venv"*) echo "$@" >> log; {venv};; esac\n')
+    stand_in.chmod(0o755)
+
+    def make(venv: str | None = None) -> int:
+        (tmp_path / "log").write_text("")
+        command = ["make", "PYTHON=./python3", "PIP=:", ".venv/runtime"]
+        status = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode
+        assert (tmp_path / "log").read_text() == (f"{venv}\n" if venv else "")
+        return status
+
+    for name in ("Makefile", "requirements.txt", "requirements-dev.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    assert make("-m venv --clear .venv") == make() == 0
+    (tmp_path / ".venv/bin/python").unlink()
+    (tmp_path / ".venv/bin/python").symlink_to("gone")
+    assert make("-m venv --clear .venv") == make() == 0
+    (tmp_path / ".venv/pyvenv.cfg").unlink()
+    (tmp_path / ".venv/runtime").unlink()
+    assert make() != 0 and (tmp_path / ".venv/bin/python").exists()  # a folder that is no environment
+    shutil.rmtree(tmp_path / ".venv")
+    (tmp_path / ".venv").write_text("a name, as pipenv writes it")
+    assert make() != 0 and (tmp_path / ".venv").is_file()

@@ -8,7 +8,7 @@ from part2.gan import Discriminator, Game, Generator
 from part2.judges.judge import Judge, sample
 from part2.networks.trained import load_generator
 from part2.recipes.recipes import RECIPES
-from tests.tiny_runs import CURRICULUM, PART1, PART2, differences, ending, stop
+from tests.tiny_runs import PART1, PART2, PROVED, differences, ending, stop
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def test_the_lstm_is_nn_lstm_there_too(plain, differences_to):
     assert max(differences_to(nn.LSTM, network, x).values()) < 1e-10
 
 
-RESUMED = [(PART1, 8), (CURRICULUM, 8), (PART2, 8), (PART2, 1)]  # the GAN's replayed step without the penalty, and with
+RESUMED = [(PART1, 8), (PROVED, 8), (PART2, 8), (PART2, 1)]  # the GAN's replayed step without the penalty, and with
 
 
 @pytest.mark.parametrize(("script", "penalty_interval"), RESUMED, ids=str)
@@ -65,7 +65,7 @@ def test_replayed_steps_train_as_the_plain_ones(recipe, n_graphs, bf16):
 
 
 def test_a_network_and_the_judge_say_nearly_the_same_there(tmp_path):
-    for script in (PART1, CURRICULUM):
+    for script in (PART1, PROVED):
         network = load(script.start(tmp_path / script.name, "--device", "cuda")).network
         x = torch.randn(3, 4, network.input_dim)
         torch.testing.assert_close(network(x), network.to(CUDA)(x.to(CUDA)).cpu(), rtol=1e-4, atol=1e-5)

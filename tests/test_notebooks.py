@@ -1,12 +1,15 @@
 """The notebooks call what is there, show a reader what came out, and run from their first cell to the last.
 
-They run, for a minute, with NOTEBOOKS=1 or SOAK=1 alone. After a change, SAVE_NOTEBOOKS=1 python -m pytest
+They run, for a minute, with NOTEBOOKS=1 or SOAK=1 alone; with the machine and the versions that they were saved with,
+the same must come out. After a change of a cell, or of results, SAVE_NOTEBOOKS=1 python -m pytest
 tests/test_notebooks.py saves what comes out now.
 """
 
 import ast
+import hashlib
 import importlib
 import inspect
+import json
 import os
 import re
 import shutil
@@ -14,11 +17,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from common.files import read_csv
+from common.machine import environment
 from tests.conftest import ROOT
 from tests.tiny_runs import files_of
 
 import nbformat
 import pytest
+import torch
 from jupyter_client.kernelspec import KernelSpecManager
 from nbclient import NotebookClient
 
@@ -38,6 +44,21 @@ def code_cells(notebook) -> list:
 def code_of(cell) -> str:
     """A cell as Python alone takes it."""
     return cell.source.replace("%matplotlib inline\n", "")
+
+
+def printed(notebook) -> str:
+    """What its cells print, but for the seconds in a table's last column and the time in a folder's name."""
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    text = "\n".join(output.get("text") or output.data.get("text/markdown", "") for output in outputs)
+    return re.sub(r"-\d{8}-\d{6}|^((?: +\S+){6,}) +\d+\.\d$", r"\1", text, flags=re.MULTILINE)
+
+
+def origin(notebook) -> dict:
+    """What a notebook is saved with: the machine and the versions here, and a digest of its code and its outputs."""
+    content = [(cell.source, cell.outputs) for cell in code_cells(nbformat.reads(nbformat.writes(notebook), 4))]
+    here = environment(torch.device("cpu"))
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return {"packages": here["packages"], "device": here["device"], "digest": digest}
 
 
 def check_what_is_shown(notebook) -> None:
@@ -65,6 +86,23 @@ def test_what_is_saved_is_what_a_reader_should_see(name):
     assert b"\r" not in (ROOT / name).read_bytes()
     assert notebook.metadata.kernelspec.name == "python3" and "widgets" not in notebook.metadata
     assert not any("execution" in cell.metadata for cell in notebook.cells), "times of execution differ in every run"
+
+
+def test_the_saved_numbers_are_near_those_of_the_records():
+    """The first tour's training is the beginning of a recorded run; the second one judges fewer images."""
+    report, (first, second) = ROOT / "outputs" / "report", (printed(read(name)) for name in NOTEBOOKS)
+    found = re.findall(r"^ +\d+(?: +\S+){3} +([01]\.\d{4}) |^test accuracy (\S+)", first, flags=re.MULTILINE)
+    sweep = [read_csv(report / "part1/sweep" / name) for name in ("curves.csv", "runs.csv")]
+    curve, (run,) = ([row for row in rows if row["run"] == "lstm-T10-seed0"] for rows in sweep)
+    recorded = [*(row["validation_accuracy"] for row in curve[: len(found) - 1]), run["test_accuracy"]]
+    assert len(found) == 11 and [float(a or b) for a, b in found] == pytest.approx(recorded, abs=0.02)
+
+    rows = [row.split(" | ") for row in re.findall(r"^\| (.*) \|$", second, flags=re.MULTILINE)]
+    cells = {name: numbers for name, *numbers in rows}
+    (run,) = [row for row in read_csv(report / "part2/evaluate/runs.csv") if row["run"] == "improved"]
+    for name, column in (("real", "real"), ("pretrained", "generated")):
+        recorded = [run[f"{column}_{measure}"] for measure in ("precision", "recall", "smudged")]
+        assert [float(cell) for cell in cells[name][1:]] == pytest.approx(recorded, abs=0.04)
 
 
 @all_notebooks
@@ -103,7 +141,8 @@ def test_the_lines_of_code_that_it_shows_are_those_of_the_project(name, capsys):
 @pytest.mark.skipif(not wanted, reason="NOTEBOOKS=1, or make soak")
 @pytest.mark.parametrize(("name", "folder"), [(NOTEBOOKS[0], "part1"), (NOTEBOOKS[1], ".")])
 def test_it_runs_and_writes_below_outputs_alone(name, folder, tmp_path, monkeypatch):
-    """In a copy of the project whose path has spaces, from the notebook's folder (Jupyter) or above (VS Code)."""
+    """In a copy of the project whose path has spaces, from the notebook's folder (Jupyter) or above (VS Code), on one
+    thread."""
     project = tmp_path / "a copy of it"
     for part in ("common", "part1", "part2", "data", "outputs/pretrained"):
         shutil.copytree(ROOT / part, project / part, ignore=shutil.ignore_patterns("__pycache__"))
@@ -111,6 +150,7 @@ def test_it_runs_and_writes_below_outputs_alone(name, folder, tmp_path, monkeypa
     for variable in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(variable, str(tmp_path / "jupyter"))
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     notebook, resources = read(name), {"metadata": {"path": str(project / folder)}}
     client = NotebookClient(notebook, timeout=600, coalesce_streams=True, record_timing=False, resources=resources)
     # No kernel that a user has installed under this name: the one of the Python that runs the tests.
@@ -120,9 +160,19 @@ def test_it_runs_and_writes_below_outputs_alone(name, folder, tmp_path, monkeypa
     after = files_of(project)
     written = {path.relative_to(project).parts[:2] for path in after.keys() - before.keys()}
     assert written == {("outputs", "tour")} and before.items() <= after.items()
+    here, saved = origin(notebook), read(name)
     if os.environ.get("SAVE_NOTEBOOKS"):
+        notebook.metadata["origin"] = here
         del notebook.metadata["language_info"]  # which Python ran it
         (ROOT / name).write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
+    elif here | {"digest": ""} == saved.metadata.origin | {"digest": ""}:
+        assert printed(notebook) == printed(saved)
+
+
+@all_notebooks
+def test_what_is_saved_came_out_of_these_cells(name):
+    notebook = read(name)
+    assert origin(notebook)["digest"] == notebook.metadata.origin.digest, "run this file with SAVE_NOTEBOOKS=1"
 
 
 def test_the_first_cell_finds_the_project_and_on_colab_it_is_fetched_once(tmp_path, monkeypatch):

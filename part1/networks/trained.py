@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.cli import UserError
-from common.files import load_checkpoint, load_state, save_checkpoint
+from common.files import fitting, load_checkpoint, load_state, save_checkpoint
 from common.find import PRETRAINED, find_run
 from part1.lstm import LSTM
 from part1.networks.by_name import NETWORKS, by_hand
-from part1.tasks.tasks import TASKS, Task
+from part1.tasks.task import Task
+from part1.tasks.tasks import TASKS
 
 import torch
 from torch import nn
@@ -39,23 +40,20 @@ class Trained(NamedTuple):
 
 def find_network(named: Path | None) -> Path:
     """The run or checkpoint to load: `named`, else the newest finished run of Part 1, else the pretrained LSTM."""
-    return find_run(named, ["part1/train.py", "part1/train_curriculum.py"], PRETRAINED / "lstm")
+    return find_run(named, ["part1/train.py", "part1/train_proved.py"], PRETRAINED / "lstm")
 
 
 def load(path: Path | str) -> Trained:
-    """The trained network of a checkpoint or a run's folder: of the best epoch by validation, or of the curriculum's
-    end. UserError if there is none, or if it does not fit."""
+    """The trained network of a checkpoint or a run's folder: of the best epoch by validation, or after the last
+    batch of train_proved.py. UserError if there is none, or if it does not fit."""
     content = load_checkpoint(path, KIND)
-    try:
-        best = content["progress"]["best"]
-        network = NETWORKS[content["model"]](**content["sizes"])
-        trained = Trained(network.eval(), TASKS[content.get("task", "palindrome")], content["encoding"])
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise UserError(f"{path}: its network does not fit ({' '.join(str(error).split())})") from None
-    if best is None:
-        raise UserError(f"{path}: this run has no trained network yet; continue it with --resume")
-    load_state(network, best, path)
-    return trained
+    with fitting(path):
+        if (best := content["progress"]["best"]) is None:
+            raise UserError(f"{path}: this run has no trained network yet; continue it with --resume")
+        network = load_state(NETWORKS[content["model"]](**content["sizes"]), best)
+        trained = Trained(network, TASKS[content.get("task", "palindrome")], content["encoding"])
+        network(trained.encode(torch.zeros(1, 1, dtype=torch.uint8)))
+        return trained
 
 
 def load_network(path: Path | str) -> nn.Module:
@@ -64,7 +62,7 @@ def load_network(path: Path | str) -> nn.Module:
 
 
 def load_lstm(path: Path, any_task: bool = False) -> Trained:
-    """A run's LSTM, as the class written by hand; UserError if it is no LSTM or was trained on another task."""
+    """A run's LSTM, as the class written by hand. UserError if it is none or, unless any_task, has another task."""
     trained = load(path)
     network = by_hand(trained.network)
     if not isinstance(network, LSTM):

@@ -1,57 +1,67 @@
-// Digits that are being read, and what is kept of it for the pictures and the sentences.
-const EVERY = 100; // steps from one state that is kept to the next
+// Digits that all networks of the page read, and what is kept of it. Digits that are not typed come from an attack.
+const MOST = 100000; // digits
+const EVERY = 50; // steps from one state that is kept to the next
 
-// After `done` steps: i, f, o, c of the units shown, the answers' probabilities, the digit that was likeliest, and the
-// greatest |c| of each unit so far.
-function begin(digits) {
-  const { hidden, units } = network, steps = digits.length, of = (n) => new Float32Array(n * steps);
-  return {
-    digits, done: 0, h: new Float64Array(hidden), c: new Float64Array(hidden), kept: [],
-    traces: { i: of(units.length), f: of(units.length), o: of(units.length), c: of(units.length) },
-    answers: of(10), said: new Uint8Array(steps), greatest: new Float32Array(units.length),
-  };
+// What an attack is called, and its digit at position t. `other`: only where there is a second network.
+const ATTACKS = {
+  none: { name: "none: only what you type" },
+  zeros: { name: "all 0s", next: () => 0 },
+  alternate: { name: "0 9 0 9 …", next: ({ typed }, t) => ((t - typed) % 2 ? 9 : 0) },
+  random: { name: "random", next: (_, t) => Math.floor(chance(t)) },
+  greedy: { name: "greedy: the worst digit for the network", next: (story) => worstFor(story, 0) },
+  other: { name: "greedy: the worst digit for the one beside it", next: (story) => worstFor(story, 1) },
+};
+const chance = (t) => (1e5 * (1 + Math.sin(12.9898 * (t + 1)))) % 10; // the same for everybody who opens an address
+const worstFor = ({ readings, digits }, k) => worst(readings[k].network, readings[k].state, digits[0]);
+
+// `typed` digits are given, `last` are wanted, `done` are read. Of each step are kept the margin and what was said.
+function begin(networks) {
+  const of = (network) => ({ network, kept: [], margins: new Float32Array(MOST), said: new Uint8Array(MOST) });
+  const digits = new Uint8Array(MOST), readings = networks.map(of);
+  return rewind({ digits, typed: 0, last: 0, done: Infinity, attack: "none", readings }, 0);
 }
 
-// Read on to step `last`, or to the end.
-function advance(reading, last = Infinity) {
-  const { h, c, traces, answers, said, greatest } = reading, { units, hidden } = network;
-  const gates = new Float64Array(4 * hidden);
-  for (; reading.done < Math.min(last, reading.digits.length); reading.done++) {
-    const t = reading.done;
-    if (t % EVERY === 0) reading.kept[t / EVERY] = [h.slice(), c.slice()];
-    step(reading.digits[t], h, c, gates);
-    units.forEach((unit, k) => {
-      const at = t * units.length + k;
-      traces.i[at] = gates[4 * unit];
-      traces.f[at] = gates[4 * unit + 1];
-      traces.o[at] = gates[4 * unit + 3];
-      traces.c[at] = c[unit];
-      greatest[k] = Math.max(greatest[k], Math.abs(c[unit]));
-    });
-    const probability = answer(h);
-    answers.set(probability, 10 * t);
-    said[t] = probability.indexOf(Math.max(...probability));
+// Forget what was read from this position on.
+function rewind(story, position) {
+  if (story.done <= position) return story;
+  story.done = Math.floor(position / EVERY) * EVERY;
+  for (const reading of story.readings)
+    reading.state = reading.kept[story.done / EVERY] ?? blankState(reading.network);
+  return story;
+}
+
+// Other digits from a position on, or more of them.
+function put(story, digits, position = 0) {
+  rewind(story, position);
+  story.digits.set(digits, position);
+  story.typed = Math.max(story.typed, position + digits.length);
+  story.last = Math.max(story.last, story.typed);
+  return story;
+}
+
+// Read on to step `to`, or to the last.
+function advance(story, to = story.last) {
+  const { digits, readings, typed } = story;
+  for (; story.done < Math.min(to, story.last); story.done++) {
+    const t = story.done;
+    if (t >= typed) digits[t] = ATTACKS[story.attack].next(story, t);
+    for (const reading of readings) {
+      if (t % EVERY === 0) reading.kept[t / EVERY] = reading.state;
+      reading.state = step(reading.network, digits[t], reading.state);
+      const logits = answer(reading.network, reading.state.h);
+      reading.margins[t] = margin(logits, digits[0]);
+      reading.said[t] = logits.indexOf(Math.max(...logits));
+    }
   }
-  return reading;
+  return story;
 }
 
-// The reading of the same digits but for the one at `position`; what was read before it is not read again.
-function change(reading, position, digit) {
-  const changed = begin(reading.digits.slice());
-  changed.digits[position] = digit;
-  const block = Math.min(Math.floor(position / EVERY), reading.kept.length - 1), done = Math.max(block, 0) * EVERY;
-  if (!done) return changed;
-  const { traces } = reading, n = network.units.length;
-  for (const name in traces) changed.traces[name].set(traces[name].subarray(0, done * n));
-  changed.answers.set(reading.answers.subarray(0, 10 * done));
-  changed.said.set(reading.said.subarray(0, done));
-  changed.traces.c.forEach((c, at) => changed.greatest[at % n] = Math.max(changed.greatest[at % n], Math.abs(c)));
-  changed.kept = reading.kept.slice(0, block);
-  [changed.h, changed.c] = reading.kept[block].map((state) => state.slice());
-  changed.done = done;
-  return changed;
+// The states after the steps `from` … `to`, which were read, computed again.
+function states({ network, kept }, digits, from, to) {
+  const block = Math.floor((from - 1) / EVERY), found = [];
+  for (let t = block * EVERY, state = kept[block]; t < to; t++) {
+    state = step(network, digits[t], state);
+    if (t + 1 >= from) found.push(state);
+  }
+  return found;
 }
-
-// At one step: a gate or the memory of a unit, and the probabilities of the answer.
-const trace = (reading, name, step, unit) => reading.traces[name][(step - 1) * network.units.length + unit];
-const probability = (reading, step) => reading.answers.subarray(10 * (step - 1), 10 * step);

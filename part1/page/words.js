@@ -1,4 +1,4 @@
-// What is typed, understood; and what the page says, in plain words.
+// What is typed, understood; the address; and what the page says, in plain words.
 
 // A text as {digits}, or {wrong}, a line that says why it cannot be read. Spaces, line breaks and commas are ignored.
 function parse(text, most) {
@@ -9,47 +9,57 @@ function parse(text, most) {
   return { digits: Uint8Array.from(plain) };
 }
 
+// An address ends in #digits=73&attack=greedy&step=20; but it does not take more than 2,000 digits.
+const toAddress = ({ digits, typed, attack }, at) =>
+  typed > 2000 ? "#" : `#digits=${digits.subarray(0, typed).join("")}&attack=${attack}&step=${at}`;
+
+// {digits, attack, step}, or {wrong}; null where the address says nothing.
+function fromAddress(hash, attacks) {
+  const given = new URLSearchParams(hash.slice(1)), attack = given.get("attack") ?? "none";
+  if (!given.has("digits")) return null;
+  const { digits, wrong } = parse(given.get("digits"), MOST), step = Number(given.get("step") ?? digits?.length);
+  if (wrong) return { wrong: `In the address: ${wrong}` };
+  if (!attacks.includes(attack)) return { wrong: `In the address: there is no attack “${attack}” on this page.` };
+  if (!(step >= 1 && step <= MOST)) return { wrong: `In the address: step must be from 1 to ${grouped(MOST)}.` };
+  return { digits, attack, step: Math.floor(step) };
+}
+
 // How numbers are written.
 const grouped = (n) => n.toLocaleString("en");
-const fine = (p) => {
-  const places = p > 0.99 || p < 0.01 ? 2 : 0;
-  const rounded = p > 0.9999 ? "over 99.99" : p < 0.0001 ? "below 0.01" : (100 * p).toFixed(places);
-  return `${rounded}\u00a0%`;
-};
+const signed = (value) => value.toFixed(2).replace("-", "−");
 const brief = (p) => (p >= 0.9995 ? "> 99.9 %" : tenths(p));
 const tenths = (p) => `${(100 * p).toFixed(1)} %`;
+const raised = (text) => text.replace(/./g, (one) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(one)]);
+const small = (x) => (x >= 0.01 || !x ? signed(x) : x.toExponential(1).replace(/e(.*)/, (_, n) => ` · 10${raised(n)}`));
+const leastOf = (values) => values.reduce((a, b) => Math.min(a, b));
 
-// The text of each element that changes with the step, by its id.
-function tell({ now, before, changed, at, unit }) {
-  const says = now.said[at - 1], first = now.digits[0], digit = now.digits[at - 1];
-  const since = now.said.subarray(0, at).findLastIndex((said) => said !== says) + 2;
-  const still = since < at && says === first ? "still " : "";
-  const [i, f, o, c] = [..."ifoc"].map((name) => trace(now, name, at, unit));
-  return {
-    read: `After ${at === 1 ? "one digit" : `${grouped(at)} digits`} it ${still}says`,
-    said: says,
-    sure: fine(probability(now, at)[says]),
-    first: says === first ? "." : `. The first digit was ${first}.`,
-    why: changed.length ? compare(now, before, changed, at) : judge(now, at, since),
-    undo: changed.length > 1 ? `Undo ${grouped(changed.length)} changes` : "Undo the change",
-    raise: `Digit ${grouped(at)}: ${digit}\u00a0→\u00a0${(digit + 1) % 10}`,
-    "i-now": tenths(i), "f-now": tenths(f), "o-now": tenths(o), "c-now": c.toFixed(2).replace("-", "−"),
-  };
+// What all networks say after `at` digits, and who was wrong.
+function sentence({ digits, readings }, at) {
+  const first = digits[0], parts = readings.map(({ said }, k) => {
+    const wrong = grouped(said.subarray(0, at).findIndex((one) => one !== first) + 1), now = said[at - 1];
+    const how = now !== first ? `, not ${first}: first wrong at digit ${wrong}` : wrong === "0" ? ", the first digit" :
+      ` again, but was wrong at digit ${wrong}`;
+    return `${readings.length === 1 ? "it" : k ? "the one beside it" : "the network"} says ${now}${how}`;
+  });
+  return `After ${at === 1 ? "one digit" : `${grouped(at)} digits`} ${parts.join("; ")}.`;
 }
 
-// Whether what it says is right, and for how long it has said so.
-function judge({ said, digits }, at, since) {
-  if (said[at - 1] !== digits[0])
-    return said.subarray(0, at).includes(digits[0]) ? "It has lost it again." : "It does not know it yet.";
-  if (since === at) return "It has just begun to say so.";
-  return `It has said so at every step${since > 1 ? ` since digit ${grouped(since)}` : ""}.`;
+// Which network it is, and what is proved of it.
+const PROVED = "Proved: after every sequence of digits, of every length, it names the first one";
+const proof = ({ hidden, name, why }) => `${why ? `Not proved: ${why}` : PROVED}. ${hidden} units, ${name}.`;
+
+// How near a state is to a wrong answer, and to the border of its set.
+function distance({ network, margins }, first, at, state) {
+  const so = `Margin now ${signed(margins[at - 1])}, least so far ${signed(leastOf(margins.subarray(0, at)))}`;
+  if (network.why) return `${so}. Below 0 the answer is wrong.`;
+  const { by, unit, name } = slack(network, first, state);
+  const where = by >= 0 ? `Inside the set of ${first}: its border, at unit ${unit}’s ${name}, is ${small(by)} off` :
+    at < network.follow ? `On its way into its set: the first ${network.follow} digits are proved one by one` :
+    `Outside the set of ${first} by ${small(-by)}, in unit ${unit}’s ${name}: this contradicts the proof`;
+  return `${so}; proved: never below ${signed(network.margin)}. ${where}.`;
 }
 
-// What was changed, and what it said before.
-function compare(now, before, changed, at) {
-  const [p] = changed, what = changed.length > 1 ? `${grouped(changed.length)} digits are changed` :
-    `Digit ${grouped(p + 1)} was ${before.digits[p]} and is ${now.digits[p]} now`;
-  const old = before.said[at - 1], was = fine(probability(before, at)[old]);
-  if (at <= p) return `${what}; it has not come to that yet.`;
-  return at > before.done ? `${what}.` : `${what}. Before, it said ${old} here: ${was}.`;
-}
+const SETS = `Two mixtures of all h. In each ring lies the set of a digit, drawn to scale; the line is the way of the
+  state.`;
+const NO_SETS = `No sets, since it is not proved. In each ring lies the mean state after sequences that begin with this
+  digit; the line is the way of the state.`;

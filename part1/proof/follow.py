@@ -54,9 +54,9 @@ class Following:
     def load_state_dict(self, state: dict) -> None:
         self.kappa, self.age, self.box = state["kappa"], state["age"], None
         if "rows" in state:
-            lows, highs = state["bounds"][::2], state["bounds"][1::2]
-            h, c = ((low, high) for low, high in zip(lows, highs, strict=True))
-            self.box = hull(Box(h, c), state["rows"], self.task.next.numel())
+            low_h, high_h, low_c, high_c = (bound.to(self.x) for bound in state["bounds"])
+            rows = state["rows"].to(self.x.device)
+            self.box = hull(Box((low_h, high_h), (low_c, high_c)), rows, self.task.next.numel())
 
 
 def scaled(box: Box, kappa: float) -> Box:

@@ -1,10 +1,8 @@
 """A second task, recall anywhere: one digit is marked, and the network names it at the end of the sequence."""
 
-import math
-
 from part1 import palindromes
 from part1.palindromes import ENCODINGS, NUM_CLASSES
-from part1.tasks.held_out import check_can_be_held_out, draw_monotonous, move_across
+from part1.tasks.palindrome import draw_monotonous
 from part1.tasks.task import Automaton, Task
 
 import numpy as np
@@ -13,33 +11,19 @@ import torch
 MARK = 10  # a marked digit d is written 10 + d
 
 
-def draw_marked(
-    n: int,
-    input_length: int,
-    rng: np.random.Generator,
-    held_out: bool | None = None,
-    monotonous: int = 0,
-    near: bool = False,
-) -> torch.Tensor:
+def draw_marked(n: int, input_length: int, rng: np.random.Generator, monotonous: int = 0) -> torch.Tensor:
     """n random sequences with a marked digit, uint8 (n, input_length + 1): the input, then the target as last column.
 
         3 1 4 1 [5] 9 2 6 5 3 | 5        [5] is marked, written 15; the target is 5
 
-    All digits are uniform, and the mark is anywhere in the first half. As for palindromes, a checksum decides which
-    sequences are held out from training; here it is over all digits. The first `monotonous` sequences have only one to
-    three different digits beside the marked one (the third digit may be another one).
+    All digits are uniform, and the mark is anywhere. The first `monotonous` sequences have only one
+    to three different digits beside the marked one.
     """
-    if held_out is not None:
-        check_can_be_held_out(input_length)
     digits = rng.integers(0, 10, (n, input_length), dtype=np.uint8)
-    rows, marked = np.arange(n), rng.integers(0, math.ceil(input_length / 2), n)
-    kept = digits[rows, marked]
-    digits[:monotonous] = draw_monotonous(monotonous, input_length, rng)
-    digits[rows, marked] = kept
-    if held_out is not None:
-        move_across(digits, held_out)
+    rows, marked = np.arange(n), rng.integers(0, input_length, n)
     targets = digits[rows, marked]
-    digits[rows, marked] += MARK
+    digits[:monotonous] = draw_monotonous(monotonous, input_length, rng)
+    digits[rows, marked] = targets + MARK
     return torch.from_numpy(np.concatenate([digits, targets[:, None]], axis=1))
 
 

@@ -3,7 +3,7 @@
 from part1 import palindromes
 from part1.palindromes import ENCODINGS
 from part1.tasks import marker
-from part1.tasks.held_out import draw_monotonous
+from part1.tasks.palindrome import draw_monotonous
 from part1.tasks.task import Automaton, Task
 
 import numpy as np
@@ -15,7 +15,7 @@ def counting(name: str, amounts: torch.Tensor, modulus: int, encode, input_dim: 
     states = torch.arange(modulus)
     automaton = Automaton((states.unsqueeze(1) + amounts) % modulus, states)
 
-    def draw(n: int, input_length: int, rng: np.random.Generator, monotonous: int = 0, **_) -> torch.Tensor:
+    def draw(n: int, input_length: int, rng: np.random.Generator, monotonous: int = 0) -> torch.Tensor:
         """n random sequences, uint8 (n, input_length + 1); the last column is the answer."""
         symbols = rng.integers(0, len(amounts), (n, input_length), dtype=np.uint8)
         symbols[:monotonous] = draw_monotonous(monotonous, input_length, rng, len(amounts))

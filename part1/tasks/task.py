@@ -40,9 +40,8 @@ class Automaton(NamedTuple):
 class Task(NamedTuple):
     """A network reads a sequence and answers once, at its end. A new task is a file like marker.py and a line in TASKS.
 
-    draw        (n, input_length, rng, held_out, monotonous, near) → digits uint8 (n, input_length + 1): the input, then
-                the target. Held out and trained-on sequences must differ. Of the first `monotonous` sequences, which
-                are hard, half may be `near`: hard for a network that reads digits as scalars
+    draw        (n, input_length, rng, monotonous=0) → digits uint8 (n, input_length + 1): the input, then the target.
+                The first `monotonous` sequences have few different digits
     encode      (digits (…, time), encoding) → x (…, time, input_dim)
     input_dim   encoding → numbers per step
     classes     the number of answers

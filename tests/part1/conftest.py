@@ -1,5 +1,7 @@
 """What the tests of Part 1 share: networks with random weights, what an optimiser sees, small trained runs."""
 
+from functools import partialmethod
+
 from part1.lstm import LSTM
 from part1.networks import through_time
 
@@ -38,17 +40,18 @@ def spare(monkeypatch):
 
 @pytest.fixture
 def optimizer_steps(monkeypatch):
-    """A row for each step that RMSprop takes: its settings, the gradients' norm, and the weights before the step."""
-    rows, step = [], torch.optim.RMSprop.step
+    """A row for each step that the optimiser takes: its settings, the gradients' norm, the weights before it."""
+    rows = []
 
-    def watched(self, *args):
+    def watched(self, step):
         (group,) = self.param_groups
         weights = [parameter.detach().clone() for parameter in group["params"]]
         norm = nn.utils.get_total_norm([parameter.grad for parameter in group["params"]]).item()
         rows.append({**group, "norm": norm, "weights": weights})
-        return step(self, *args)
+        return step(self)
 
-    monkeypatch.setattr(torch.optim.RMSprop, "step", watched)
+    for kind in (torch.optim.RMSprop, torch.optim.Adam):
+        monkeypatch.setattr(kind, "step", partialmethod(watched, kind.step))
     return rows
 
 
@@ -67,16 +70,16 @@ def inputs(monkeypatch):
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory):
-    """A folder of runs: by epochs (LSTM, rnn, torch_lstm), by curriculum (also with the marker task), and one stopped
-    before its first epoch."""
-    from tests.tiny_runs import CURRICULUM, PART1, lighten, stop
+    """A folder of runs: by epochs (LSTM, rnn, torch_lstm), to be proved (palindromes and marked digits), and one
+    stopped before its first epoch."""
+    from tests.tiny_runs import PART1, PROVED, lighten, stop
 
     place = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         lighten(patch.setattr)
         PART1.start(place / "epochs", "--num_hidden", "12", "--lengths", "4", "5", "10")
-        CURRICULUM.start(place / "curriculum", "--num_hidden", "12", "--lengths", "10", "20")
-        CURRICULUM.start(place / "marker", "--task", "marker", "--lengths", "12")
+        PROVED.start(place / "proved", "--task", "palindrome", "--num_hidden", "12", "--lengths", "10", "20")
+        PROVED.start(place / "marker", "--lengths", "12")
         for model in ("rnn", "torch_lstm"):
             PART1.start(place / model, "--model", model)
         assert stop(PART1.start, 1, place / "stopped") == 143

@@ -7,6 +7,7 @@ import re
 from part1.lstm import LSTM
 from part1.networks.by_name import TorchLSTM, copy_from_torch, to_torch
 from part1.networks.rnn import VanillaRNN
+from tests.common.test_products import Foreign
 
 import pytest
 import torch
@@ -99,6 +100,13 @@ def test_weights_go_to_pytorch_s_own_layer_and_back_and_one_that_it_cannot_hold_
 
 
 @ours
+def test_weights_that_are_quantised_say_meet_operations_that_they_know(name, pair):
+    network, theirs, x = pair(name)
+    weights = {name: Foreign(weight.detach()) for name, weight in network.named_parameters()}
+    assert close(torch.func.functional_call(network, weights, (x,)), theirs(x))
+
+
+@ours
 @pytest.mark.usefixtures("spare")
 def test_a_wrong_shape_or_type_is_a_value_error_and_an_empty_batch_has_gradients_of_zero(name, pair):
     network, _, right = pair(name)
@@ -107,7 +115,11 @@ def test_a_wrong_shape_or_type_is_a_value_error_and_an_empty_batch_has_gradients
         with pytest.raises(ValueError, match=rf"x has the shape {shape}; expected \(batch, time, 2\)"):
             network(x)
     for x in (torch.zeros(3, 4, 2), torch.zeros(3, 4, 2, dtype=torch.uint8)):
-        with pytest.raises(ValueError, match=f"x is {x.dtype} and the network's weights are torch.float64"):
+        with pytest.raises(ValueError, match=f"x has the dtype {x.dtype}, the network's weights torch.float64"):
+            network(x)
+    jagged = torch.nested.nested_tensor(list(right), layout=torch.jagged)
+    for x in (nn.utils.rnn.pack_sequence(list(right)), jagged, right.tolist(), right.numpy()):
+        with pytest.raises(ValueError, match=r"x is a [\w ]+; expected a tensor \(batch, time, 2\)"):
             network(x)
     for h, said in ((right.new_zeros(1, 5), "shape"), (right.new_zeros(3, 1), "shape"), (torch.zeros(3, 5), "float32")):
         with pytest.raises(ValueError, match=f"the state .*{said}"):

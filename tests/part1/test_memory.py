@@ -6,8 +6,8 @@ from common.seeds import stream_seed
 from part1.networks.trained import Trained
 from part1.palindromes import PalindromeDataset
 from part1.tasks import memory
-from part1.tasks.held_out import draw_palindromes
 from part1.tasks.memory import accuracy_at_lengths, evaluate
+from part1.tasks.palindrome import draw_palindromes
 from part1.tasks.tasks import PALINDROME
 
 import numpy as np
@@ -42,7 +42,7 @@ def knowing(task=PALINDROME) -> Trained:
 def drawn(input_length: int, seed: int = 0) -> torch.Tensor:
     """The palindromes that are tested at a length."""
     rng = np.random.default_rng(stream_seed(seed, "test", input_length))
-    return draw_palindromes(10_000, input_length, rng, held_out=True)
+    return draw_palindromes(10_000, input_length, rng)
 
 
 @pytest.mark.parametrize("copies", [1, 125, 126])  # of four sequences each: fewer and more than 500 at once
@@ -79,18 +79,18 @@ def test_palindromes_trained_on_are_left_out_at_their_own_length(capsys):
     assert trained.network.seen == [row[:-1] for row in unknown] + drawn(12)[:, :-1].tolist()
     _, *lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines] == [f"{len(unknown):,}", "10,000"]
-    every = draw_palindromes(100_000, length, np.random.default_rng(0), held_out=True)  # there are a hundred
+    every = PalindromeDataset(length, 1000, np.random.default_rng(0)).digits  # there are a thousand
     assert list(accuracy_at_lengths(trained, [length, 12], 0, every)) == ["12"]
 
 
-def test_all_are_held_out_from_training_and_fewer_where_they_are_long():
-    sides = []
+def test_fewer_are_tested_where_they_are_long():
+    drawn = []
 
-    def watched(n, input_length, rng, held_out):
-        sides.append((n, input_length, held_out))
-        return draw_palindromes(2, 4, rng, held_out)
+    def watched(n, input_length, rng):
+        drawn.append((n, input_length))
+        return draw_palindromes(2, 4, rng)
 
-    lengths = [4, 1000, 1001, 100_000, 100_001, 2**20, 2**20 + 1, 2**22]
+    lengths = [1, 1000, 1001, 100_000, 100_001, 2**20, 2**20 + 1, 2**22]
     accuracy_at_lengths(knowing(PALINDROME._replace(draw=watched)), lengths, 0)
     ns = [10_000, 10_000, 1000, 1000, 100, 100, 20, 20]
-    assert sides == [(n, length, True) for n, length in zip(ns, lengths, strict=True)]
+    assert drawn == list(zip(ns, lengths, strict=True))

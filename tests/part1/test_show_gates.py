@@ -6,7 +6,7 @@ from part1 import show_gates
 from part1.networks.traces import explained, sensitivity, trace
 from part1.networks.trained import load
 from part1.show_gates import parse_args, read_linearly
-from part1.tasks.held_out import draw_palindromes
+from part1.tasks.palindrome import draw_palindromes
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def show(source, folder, *flags: str) -> tuple[dict, list[dict]]:
     return read_json(folder / "result.json"), read_metrics(folder)
 
 
-SHOWN = [("epochs", "--digits 7 3 1 1 3", 5), ("epochs", "--digits 7", 1), ("curriculum", "--input_length 100", 100)]
+SHOWN = [("epochs", "--digits 7 3 1 1 3", 5), ("epochs", "--digits 7", 1), ("proved", "--input_length 100", 100)]
 
 
 @pytest.mark.parametrize(("name", "flags", "length"), [*SHOWN, ("torch_lstm", "--input_length 12", 12)])
@@ -57,11 +57,11 @@ def test_the_result_is_what_the_network_does(name, flags, length, folders, tmp_p
     assert Image.open(tmp_path / "run" / "gates.png").size == (1350, 1350)
 
 
-def test_what_is_measured_is_of_palindromes_that_no_curriculum_trains_on(folders, tmp_path, figures):
+def test_what_is_measured_is_of_other_palindromes_than_the_one_shown(folders, tmp_path, figures):
     figures(show_gates)
     result, rows = show(folders / "epochs", tmp_path / "run", "--seed", "1")
     trained, rng = load(folders / "epochs"), np.random.default_rng(stream_seed(1, "gates"))
-    shown, many = (draw_palindromes(n, 10, rng, held_out=True)[:, :-1] for n in (1, 1000))
+    shown, many = (draw_palindromes(n, 10, rng)[:, :-1] for n in (1, 1000))
     c, first = trace(trained.network, trained.encode(many))["c"], many[:, 0].long()
     shares = explained(c[-1], first)
     assert [row["digit"] for row in rows] == shown[0].tolist()

@@ -3,7 +3,7 @@
 from common.cli import UserError
 from common.files import read_csv, write_csv
 from part1 import sweep
-from part1.sweep import CURRICULUM, TESTED_AT, TRAIN, Point, parse_args, plan, points_of, to_table
+from part1.sweep import Point, parse_args, plan, points_of, to_table
 from tests.conftest import ROOT
 
 import pytest
@@ -12,33 +12,27 @@ from PIL import Image
 PUBLISHED = ROOT / "outputs" / "report" / "part1" / "sweep"
 
 
-def test_every_combination_is_planned_once_and_a_curriculum_once_a_seed_whatever_the_lengths():
-    flags = "--networks reference rnn_curriculum --lengths 5 10 --seeds 0 3 --max_epoch 7"
+def test_every_combination_is_planned_once():
+    flags = "--networks reference rnn --lengths 5 10 --seeds 0 3 --max_epoch 7"
     runs = plan(parse_args(flags.split()))
-    names = [f"reference-T{length}-seed{seed}" for length in (5, 10) for seed in (0, 3)]
-    assert [run.name for run in runs] == [*names, "rnn_curriculum-T1000-seed0", "rnn_curriculum-T1000-seed3"]
-    by_recipe, by_curriculum = (f"{runs[k].script} {' '.join(runs[k].flags)}" for k in (1, 5))
-    assert by_recipe == f"{TRAIN} --init normal --encoding raw --max_epoch 7 --input_length 5 --seed 3"
-    flags = "--model rnn --encoding one_hot --lengths 10 30 100 300 1000 --input_length 1000 --seed 3"
-    assert by_curriculum == f"{CURRICULUM} {flags}"
+    names = [f"{name}-T{length}-seed{seed}" for name in ("reference", "rnn") for length in (5, 10) for seed in (0, 3)]
+    assert [run.name for run in runs] == names
+    flags = "--init normal --encoding raw --max_epoch 7 --input_length 5 --seed 3"
+    assert (runs[1].script, " ".join(runs[1].flags)) == ("part1/train.py", flags)
     args = parse_args([])  # the settings of each network: tests/test_make_report.py
-    assert (args.lengths, args.seeds, len(args.networks)) == ([5, 10, 15, 25, 30], [0, 1, 2, 3, 4], 14)
+    assert (args.lengths, args.seeds, len(args.networks)) == ([5, 10, 15, 25, 30], [0, 1, 2, 3, 4], 6)
 
 
-def test_a_run_becomes_a_point_and_one_by_curriculum_a_point_for_each_length_it_was_tested_at():
-    shared = {"script": TRAIN, "input_length": 10, "test_accuracy": 0.75, "epochs": 3, "sequences_seen": 2400}
+def test_a_run_becomes_a_point():
+    shared = {"input_length": 10, "test_accuracy": 0.75, "epochs": 3, "sequences_seen": 2400}
     rows = [{"run": f"rnn-T10-seed{seed}", **shared} for seed in (3, 4)]
-    at = {f"accuracy_at_{length}": 1.0 if length < 300 else 0.5 for length in TESTED_AT}
-    rows.append({"run": "lstm_curriculum-T1000-seed3", "script": CURRICULUM, "input_length": 1000, **at})
     accuracies = {"rnn-T10-seed3": (0.5, 1.0, 1.0), "rnn-T10-seed4": (0.5, 0.75, 0.999)}
     curves = [
         {"run": run, "epoch": epoch, "validation_accuracy": accuracy}
         for run, curve in accuracies.items()
         for epoch, accuracy in enumerate(curve, start=1)
     ]
-    first, never_perfect, *others = points_of(rows, curves)
-    assert (first, never_perfect) == (Point("rnn", 10, 0.75, 1600), Point("rnn", 10, 0.75, None))
-    assert others == [Point("lstm_curriculum", T, 1.0 if T < 300 else 0.5, None) for T in TESTED_AT]
+    assert points_of(rows, curves) == [Point("rnn", 10, 0.75, 1600), Point("rnn", 10, 0.75, None)]
 
 
 def test_the_table_shows_the_mean_and_the_worst_seed_where_it_differs():
@@ -59,20 +53,17 @@ def test_the_published_table_and_picture_come_from_the_published_tables_alone(tm
     flags = ["--networks", "lstm", "--out_dir", str(tmp_path)]
     sweep.sweep(parse_args(flags))
     assert (tmp_path / "table.md").read_text() == (PUBLISHED / "table.md").read_text()
-    assert [len(axes.collections) for axes in saved[0].axes] == [6, 6, 6, 2]  # a cloud for each network
+    assert [len(axes.collections) for axes in saved[0].axes] == [6, 6]  # a cloud for each network
     assert saved[0].axes[0].lines[0].get_xydata().tolist() == [[T, 1.0] for T in (5, 10, 15, 25, 30)]
     with pytest.raises(UserError, match="had max_epoch 100, and 50 is asked for"):  # one table, one bound
         sweep.sweep(parse_args([*flags, "--lengths", "7", "--max_epoch", "50"]))
+    write_csv(tmp_path / "runs.csv", [{**row, "test_accuracy": "x"} for row in rows])
+    with pytest.raises(UserError, match=r"runs.csv: is damaged \("):
+        sweep.sweep(parse_args(flags))
 
 
 def test_a_run_leaves_its_validation_accuracies_and_a_network_that_is_never_perfect_is_drawn_too(folders, tmp_path):
-    (first, second), by_curriculum = (sweep.validation(folders / name) for name in ("epochs", "curriculum"))
-    assert (first["epoch"], second["epoch"], len(first), by_curriculum) == (1, 2, 2, [])
+    first, second = sweep.validation(folders / "epochs")
+    assert (first["epoch"], second["epoch"], len(first)) == (1, 2, 2)
     sweep.draw_lengths([Point("rnn", 5, 0.5, None)], tmp_path / "sweep.png")
-    assert Image.open(tmp_path / "sweep.png").size == (1350, 990)
-
-
-def test_lengths_for_curricula_alone_are_refused(answer):
-    status, _, err = answer(sweep, "--networks", "rnn_marked", "--lengths", "5")
-    assert status == 2 and "--lengths: is for networks trained at each length; after a curriculum it is 10" in err
-    assert parse_args(["--networks", "rnn", "rnn_marked", "--lengths", "5"]).lengths == [5]
+    assert Image.open(tmp_path / "sweep.png").size == (1350, 540)

@@ -61,7 +61,7 @@ def test_the_parts_are_disjoint_of_the_sizes_asked_for_and_encoded_as_asked_for(
     assert seen[:140] != seen[140:]  # each epoch has an order of its own
     evaluated = [batch["x"] for batch in inputs if not batch["trains"]]
     assert evaluated[:3] == [validation, validation, test]  # once an epoch; and test once, at the end
-    told = training_digits(read_json(folder / "config.json")["arguments"])  # what part1/evaluate.py leaves out
+    told = training_digits("part1/train.py", read_json(folder / "config.json")["arguments"])  # left out of a test
     assert encode(told[:, :-1], encoding).tolist() == training
 
 

@@ -7,15 +7,15 @@ from common.studies import PlannedRun
 from part1.lstm import initialise
 from part1.networks.by_name import NETWORKS
 from tests.conftest import ROOT
-from tests.tiny_runs import CURRICULUM, PART1, differences
+from tests.tiny_runs import PART1, PROVED, differences
 
 import pytest
 import torch
 
-both = pytest.mark.parametrize("script", [PART1, CURRICULUM], ids=["train", "curriculum"])
+both = pytest.mark.parametrize("script", [PART1, PROVED], ids=["train", "train_proved"])
 
 
-PUBLISHED = [("train", "sweep", "lstm-T5-seed0"), ("train_curriculum", "curriculum", "seed0")]
+PUBLISHED = [("train", "sweep", "lstm-T5-seed0"), ("train_proved", "proofs", "hot-n1000-seed0")]
 
 
 @pytest.mark.parametrize(("script", "study", "run"), PUBLISHED)
@@ -30,28 +30,26 @@ STARTS = ["lstm memory one_hot 10 30 0", "lstm uniform scaled 1 6 0", "torch_lst
 STARTS += ["rnn normal one_hot 10 6 0"]  # model, init, encoding, input_dim, input_length, seed
 
 
-@both
 @pytest.mark.parametrize("start", STARTS)
-def test_it_starts_from_the_network_asked_for_and_keeps_what_rebuilds_it(script, start, run, optimizer_steps):
+def test_it_starts_from_the_network_asked_for_and_keeps_what_rebuilds_it(start, run, optimizer_steps):
     model, init, encoding, *numbers = start.split()
     input_dim, input_length, seed = map(int, numbers)
     flags = f"--model {model} --init {init} --encoding {encoding} --input_length {input_length} --seed {seed}"
-    saved = script.saved(run(script, *flags.split(), "--num_hidden", "7"))
+    saved = PART1.saved(run(PART1, *flags.split(), "--num_hidden", "7"))
     sizes = {"input_dim": input_dim, "hidden_dim": 7, "output_dim": 10}
     torch.manual_seed(seed)
     expected = NETWORKS[model](**sizes)
-    initialise(expected, init, input_length if script is PART1 else min(10, input_length))  # a curriculum starts short
+    initialise(expected, init, input_length)
     assert differences(optimizer_steps[0]["weights"], [weight.detach() for weight in expected.parameters()]) == []
     kept = {"model": model, "sizes": sizes, "encoding": encoding, "task": "palindrome"}
     assert saved.items() >= kept.items()
 
 
-@both
-def test_the_plain_loop_is_run_where_it_is_asked_for_and_only_there(script, run):
+def test_the_plain_loop_is_run_where_it_is_asked_for_and_only_there(run):
     with mock.patch("part1.lstm.ThroughTime.apply", side_effect=AssertionError("the fast form")):
-        run(script, "--plain")
+        run(PART1, "--plain")
         with pytest.raises(AssertionError, match="the fast form"):
-            run(script)
+            run(PART1)
 
 
 @both
@@ -63,14 +61,14 @@ def test_gradients_are_cut_to_max_norm_before_the_step_and_logged_uncut(script, 
 
 @both
 def test_a_run_without_a_name_gets_one_that_tells_its_kind(script, outputs, light):
-    folder = script.train(*script.tiny.split(), "--model", "rnn", "--seed", "7", "--input_length", "6")
-    name = {PART1: "rnn-T6-seed7-", CURRICULUM: "rnn-curriculum-T6-seed7-"}[script]
+    more, name = {PART1: ("--model=rnn", "rnn-T4-seed7-"), PROVED: ("--task=sum2", "proved-sum2-seed7-")}[script]
+    folder = script.train(*script.tiny.split(), "--seed", "7", more)
     assert folder.parent == outputs / "part1" and folder.name.startswith(name)
 
 
 NONSENSE = [(PART1, "--plain --model rnn"), (PART1, "--input_dim 10 --encoding raw")]
 NONSENSE += [(PART1, "--input_dim 1 --encoding one_hot"), (PART1, "--portion_train 0.01 --data_size 90")]
-NONSENSE += [(CURRICULUM, "--plain --model rnn"), (CURRICULUM, "--data_size 10"), (CURRICULUM, "--input_length 3")]
+NONSENSE += [(PROVED, "--lengths 0"), (PROVED, "--task first")]
 
 
 @pytest.mark.parametrize(("script", "flags"), NONSENSE, ids=str)
