@@ -43,7 +43,7 @@ def run_certificate(args: argparse.Namespace) -> Path:
         draw_sets(trained, certificate.boxes, np.random.default_rng(args.seed), run.folder / "sets.png")
     result = {"network": path_as_text(source), "proved": certificate.proved, "why_not": certificate.why_not}
     result |= {"margin": certificate.margin, "rounds": certificate.rounds, "attack_margin": found.margin}
-    run.finish(result | {"attack": found.sequence if found.margin <= 0 else [], "steps": args.attack})
+    run.finish(result | {"sequence": found.sequence if found.margin <= 0 else []})
     cli.print_line(certificate.verdict)
     if found.margin <= 0:
         text = " ".join(map(str, found.sequence[:40])) + " …" * (len(found.sequence) > 40)

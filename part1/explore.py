@@ -2,7 +2,7 @@
 
     python part1/explore.py                                              the newest run's network
     python part1/explore.py --run outputs/pretrained/lstm --seed 3       the pretrained network
-    python part1/explore.py --beside outputs/part1/MY-RUN                another network beside it, which reads the same
+    python part1/explore.py --beside outputs/pretrained/lstm_without_proof     beside it one that forgets
 
 Writes a folder outputs/part1/explore-seedN-TIME with result.json and explore.html, one file of 0.3 MB that needs no
 server and no internet. The page reads up to 100,000 digits with the equations of lstm.py (in page/lstm.js). After each

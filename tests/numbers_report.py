@@ -108,7 +108,7 @@ def proved_memory() -> list[str]:
     assert set(r.column(without, "accuracy_at_10")) == {1.0} and all("after 4 symbols" in w["why_not"] for w in without)
     assert all(r.proved(of) == of for of in map(r.proofs, ("sum2", "sum3")))
     failed = [*r.proved(r.proofs("marks2"), False), *r.proved(r.proofs("marker"), False)]
-    assert min(r.column(failed, "accuracy_at_1000")) == 1
+    most = max(round(10_000 * (1 - a)) for n in (100, 1000) for a in r.column(failed, f"accuracy_at_{n}"))
     marks, markers = (f"{counts[kind]} of {r.WORDS[len(r.proofs(kind))]}" for kind in ("marks2", "marker"))
     [attack] = r.rows("part1/doubts", run="certify")
     [guess] = r.rows("part1/doubts", run="guess")
@@ -124,10 +124,10 @@ def proved_memory() -> list[str]:
         {min(r.column(few, "accuracy_at_1000"))} of 10,000 new palindromes of 1,000 digits correctly. · of 1,000
         digits only {r.span(r.column(without, "accuracy_at_1000"))}; their boxes fail at the fourth digit (margin
         {r.span(r.column(without, "margin")).replace("-", "−")}) · The two sums are proved in every seed, the number
-        of marks in {marks}, the marked digit in {markers}; those that fail do not misread one of 10,000 sequences of
-        1,000 digits either. · Of {int(guess["draws"]):,} untrained ones the best names
+        of marks in {marks}, the marked digit in {markers}; those that fail misread at most {r.WORDS[most]} of 10,000 sequences
+        of 100 and of 1,000 digits. · Of {int(guess["draws"]):,} untrained ones the best names
         {float(guess["best"]) * 1000:.0f} of 1,000 first digits (chance: 0.1) · [certify.py] An attack of 200
-        sequences, · met no margin below {float(attack["attack_margin"]):.4f} in {int(attack["steps"]):,} digits
+        sequences, · met no margin below {float(attack["attack_margin"]):.4f} in {int(attack["attack"]):,} digits
         each; proved are {float(attack["margin"]):.4f} (the · (128 units) misread none of {of:,} palindromes ·
         [certify.py, of outputs/pretrained/lstm in commit df18de7] says 9 (margin −0.23), after 3 7 7 2"""),
     ]
