@@ -124,8 +124,8 @@ def proved_memory() -> list[str]:
         {min(r.column(few, "accuracy_at_1000"))} of 10,000 new palindromes of 1,000 digits correctly. · of 1,000
         digits only {r.span(r.column(without, "accuracy_at_1000"))}; their boxes fail at the fourth digit (margin
         {r.span(r.column(without, "margin")).replace("-", "−")}) · The two sums are proved in every seed, the number
-        of marks in {marks}, the marked digit in {markers}; those that fail misread at most {r.WORDS[most]} of 10,000 sequences
-        of 100 and of 1,000 digits. · Of {int(guess["draws"]):,} untrained ones the best names
+        of marks in {marks}, the marked digit in {markers}; those that fail misread at most {r.WORDS[most]} of 10,000
+        sequences of 100 and of 1,000 digits. · Of {int(guess["draws"]):,} untrained ones the best names
         {float(guess["best"]) * 1000:.0f} of 1,000 first digits (chance: 0.1) · [certify.py] An attack of 200
         sequences, · met no margin below {float(attack["attack_margin"]):.4f} in {int(attack["attack"]):,} digits
         each; proved are {float(attack["margin"]):.4f} (the · (128 units) misread none of {of:,} palindromes ·
