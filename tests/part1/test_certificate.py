@@ -1,10 +1,14 @@
 """The certificate: its boxes hold all they should, in float32 too; what is proved by hand, what must not be proved."""
 
+import copy
 import math
 import re
 
+from common.files import read_json
+from common.find import PRETRAINED
 from part1.lstm import LSTM, gates, remember
-from part1.networks.by_name import TorchLSTM, to_torch
+from part1.networks.by_name import TorchLSTM, by_hand, to_torch
+from part1.networks.trained import Trained, load_lstm
 from part1.proof import boxes, certificate
 from part1.proof.attack import attack
 from part1.proof.boxes import Box
@@ -180,3 +184,48 @@ def test_widening_pushes_a_bound_only_where_it_must_and_gives_up_a_far_one():
     low, high = certificate.widened(old, new, far=8.0)
     assert low.tolist() == [[0.0, pytest.approx(-1.0001), -math.inf]]
     assert high.tolist() == [[1.0, pytest.approx(1.5001), 1.0]]
+
+
+@pytest.fixture(scope="module")
+def pretrained():
+    return load_lstm(PRETRAINED / "lstm")
+
+
+def certified(trained: Trained, network: LSTM) -> certificate.Certificate:
+    return certify(network, trained.symbols, trained.task.automaton)
+
+
+def test_the_pretrained_lstm_is_proved_as_its_record_says_and_so_is_an_nn_lstm_with_its_weights(pretrained):
+    recorded, network = read_json(PRETRAINED / "lstm" / "result.json"), pretrained.network
+    other = TorchLSTM(10, network.hidden_dim, 10)
+    other.lstm.load_state_dict(to_torch(network).state_dict())
+    other.fc = network.fc
+    for found in (certified(pretrained, network), certified(pretrained, by_hand(other))):
+        assert found.proved and recorded["proved"] and recorded["rounds"] == found.rounds
+        assert found.margin == pytest.approx(recorded["margin"], rel=1e-9)
+    symbols, task = pretrained.symbols, pretrained.task.automaton
+    met = attack(network, symbols, task, 30, 40, torch.Generator().manual_seed(0)).margin
+    assert found.margin <= met < found.margin + 0.1  # the proof is not far from what can happen
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("weight_hh", lambda w: w[128 + 5, 5].sub_(30)),  # of a candidate: the unit no longer hears itself
+        ("bias", lambda b: b[64:128].sub_(8)),  # forget gates shut: no set is closed
+        ("fc.weight", lambda w: w.copy_(w[[0, 1, 2, 4, 3, 5, 6, 7, 8, 9]])),  # two digits exchanged
+        ("fc.bias", lambda b: b[7].add_(20)),  # 7 is the answer to all
+    ],
+)
+def test_the_pretrained_lstm_is_not_proved_once_a_weight_is_changed(pretrained, name, change):
+    network = copy.deepcopy(pretrained.network)
+    with torch.no_grad():
+        change(network.get_parameter(name))
+    assert certified(pretrained, network).why_not
+
+
+def test_without_the_slack_in_its_loss_a_network_is_not_proved_and_does_forget():
+    trained = load_lstm(PRETRAINED / "lstm_without_proof")
+    assert certified(trained, trained.network).why_not.startswith("after 4 symbols, the last of them 8, ")
+    met = attack(trained.network, trained.symbols, trained.task.automaton, 400, 60, torch.Generator().manual_seed(0))
+    assert met.margin < 0
