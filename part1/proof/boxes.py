@@ -42,20 +42,20 @@ def wider(a: Interval, by: Tensor | float) -> Interval:
     return a[0] - by, a[1] + by
 
 
-def linear(h: Interval, weight: Tensor, bias: Tensor, u: float) -> Interval:
-    """Bounds of W h + b, where b is itself a sum of at most 14 terms."""
+def linear(h: Interval, weight: Tensor, bias: Tensor, size: Tensor, u: float) -> Interval:
+    """Bounds of W h + b, where b is itself a sum of at most 14 terms, and `size` the sum of their sizes."""
     middle, radius = (h[0] + h[1]) / 2, (h[1] - h[0]) / 2
     radius = F.linear(radius, weight.abs())
     if u:
-        radius = radius + (weight.shape[1] + 16) * u * (F.linear(middle.abs(), weight.abs()) + radius + bias.abs())
+        radius = radius + (weight.shape[1] + 16) * u * (F.linear(middle.abs(), weight.abs()) + radius + size)
     return wider((F.linear(middle, weight) + bias,) * 2, radius)
 
 
-def arguments(h: Interval, x: Tensor, weight_hh: Tensor, u: float = U) -> tuple[Interval, ...]:
+def arguments(h: Interval, x: Tensor, size: Tensor, weight_hh: Tensor, u: float = U) -> tuple[Interval, ...]:
     """Bounds of the arguments of i, f, g, o, from those of h(t−1) and from x = W_·x x(t) + b (n, 4·hidden).
 
-    With u = 0, rounding is left out."""
-    return tuple(zip(*(a.chunk(4, dim=-1) for a in linear(h, weight_hh, x, u)), strict=True))
+    `size` is |W_·x| |x(t)| + |b|, which the rounding of x depends on. With u = 0, rounding is left out."""
+    return tuple(zip(*(a.chunk(4, dim=-1) for a in linear(h, weight_hh, x, size, u)), strict=True))
 
 
 def gate_bounds(a_i: Interval, a_f: Interval, a_g: Interval, a_o: Interval, u: float = U) -> tuple[Interval, ...]:
@@ -74,9 +74,9 @@ def memory_bounds(i: Interval, f: Interval, g: Interval, o: Interval, c: Interva
     return Box(wider(times(wider((low.tanh(), high.tanh()), 8 * u), o), u), (low, high))
 
 
-def step(box: Box, x: Tensor, weight_hh: Tensor, u: float = U) -> Box:
+def step(box: Box, x: Tensor, size: Tensor, weight_hh: Tensor, u: float = U) -> Box:
     """The box after one step of the LSTM."""
-    return memory_bounds(*gate_bounds(*arguments(box.h, x, weight_hh, u), u), box.c, u)
+    return memory_bounds(*gate_bounds(*arguments(box.h, x, size, weight_hh, u), u), box.c, u)
 
 
 def is_met(box: Box) -> Tensor:

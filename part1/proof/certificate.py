@@ -79,6 +79,7 @@ class Reach:
     def __init__(self, network: LSTM, x: Tensor, task: Automaton, u: float = U):
         self.network, self.task, self.u, n = network, task, u, task.next.shape[1]
         self.x = F.linear(x, network.weight_ih, network.bias)
+        self.size = F.linear(x.abs(), network.weight_ih.abs(), network.bias.abs())
         rows, symbols = torch.arange(task.next.numel(), device=x.device), torch.arange(n, device=x.device)
         self.state, row, symbol = rows // n, rows.repeat_interleave(n), symbols.repeat(len(rows))
         possible = task.next[self.state[row], symbol] >= 0
@@ -86,7 +87,8 @@ class Reach:
         self.there = task.next[self.state[self.row], self.symbol] * n + self.symbol
 
     def _after(self, box: Box, symbol: Tensor, there: Tensor) -> Box:
-        return hull(step(box, self.x[symbol], self.network.weight_hh, self.u), there, len(self.state))
+        image = step(box, self.x[symbol], self.size[symbol], self.network.weight_hh, self.u)
+        return hull(image, there, len(self.state))
 
     def start(self) -> Box:
         """R₁."""

@@ -54,7 +54,7 @@ def slack(network: LSTM, x: Tensor, task: Automaton, signs: Tensor) -> Slack:
     c = torch.where(is_up, M * one, -NO_BOUND), torch.where(is_up, NO_BOUND, -M * one)
     for _ in range(ROUNDS + 1):
         box = Box(h, c)
-        a = arguments(box.rows(here).h, x, network.weight_hh, u=0)
+        a = arguments(box.rows(here).h, x, x, network.weight_hh, u=0)
         image = memory_bounds(*gate_bounds(*a, u=0), box.rows(here).c, u=0)
         h = hull(image, here, len(signs)).h
     direction = torch.where(is_up[here], a[2][0], -a[2][1])

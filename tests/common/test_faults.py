@@ -163,3 +163,9 @@ def test_a_folder_that_is_gone_is_said_to_be(change, tmp_path):
     with after_step(2, lambda _: change(tmp_path / "run")):
         failure = refusal(PART1.start, tmp_path / "run", *EVERY)
     assert failure.status == 1 and str(failure).endswith("(No such file or directory); the run's folder is gone")
+
+
+def test_what_cannot_be_written_is_named_not_its_temporary_file(tmp_path):
+    with after_step(1, lambda _: (tmp_path / "run/checkpoint.pt").mkdir()):
+        failure = refusal(PART1.start, tmp_path / "run", *EVERY)
+    assert str(failure).startswith(f"{tmp_path / 'run/checkpoint.pt'}: cannot be written to (")
