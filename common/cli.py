@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import difflib
 import functools
 import os
 import re
@@ -56,6 +57,9 @@ class Parser(argparse.ArgumentParser):
         return parsed
 
     def error(self, message: str):
+        unknown = re.match(r"unrecognized arguments: (--\w+)", message)
+        if unknown and (close := difflib.get_close_matches(unknown[1], self._option_string_actions, 1, 0.65)):
+            message += f"; did you mean {close[0]}?"
         short = re.sub(r"(\S{60})\S{60,}(\S{30})", r"\1…\2", " ".join(message.split()))
         self.exit(2, f"{self.prog}: error: {short}\n")
 

@@ -46,6 +46,7 @@ def test_a_mistake_is_answered_in_one_line_and_help_shows_the_description_and_th
             parser.parse_args(flags.split(" "))
         out, err = capsys.readouterr()
         assert (out, err.count("\n")) == ("", 1) and ": error: " in err
+        assert ("did you mean --size?" in err) == (flags == "--siz 3")
     text = parser.format_help()
     assert "What it does.\n\n    how it is started" in text
     assert "how many (default: 5)" in text and "(default: auto)" in text
