@@ -136,7 +136,7 @@ class Run:
         lock = lock_folder(folder) if IS_MAIN else filelock.FileLock(folder / files.LOCK)
         try:
             config, saved = read_run(folder, kind)
-            if config != args.resume:
+            if IS_MAIN and config != args.resume:
                 raise UserError(f"--resume {folder}: another process has changed it meanwhile; start this again")
             now, before = environment(args.device), [config, *config.get("resumed", [])][-1]
             again = {"at": datetime.datetime.now().astimezone().isoformat(), **now}

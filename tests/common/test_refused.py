@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from common import runs
 from common.files import lock_folder, read_json, write_json
 from common.find import PRETRAINED
 from tests import tiny_runs
@@ -88,13 +89,15 @@ def test_a_finished_run_is_refused_unless_it_may_grow(script, unfinished, tmp_pa
         assert refused(script, folder, "--n_epochs", "5").endswith("would change the result: n_epochs 2 → 5")
 
 
-def test_a_run_that_another_process_continues_just_before_it_is_locked_is_theirs(tmp_path):
+def test_a_run_that_another_process_continues_just_before_it_is_locked_is_theirs(tmp_path, monkeypatch):
     folder = PART1.start(tmp_path / "run")
     args = PART1.module.parse_args(["--resume", str(folder), "--max_epoch", "4"])
     PART1.resume(folder, "--max_epoch", "3")
     before = tiny_runs.files_of(folder)
     assert "another process has changed it meanwhile" in str(tiny_runs.refusal(PART1.module.train, args))
     assert tiny_runs.files_of(folder) == before and lock_folder(folder)
+    monkeypatch.setattr(runs, "IS_MAIN", False)  # under torchrun the main process has continued it
+    assert runs.Run.open(args, PART1.module.SCRIPT, "", PART1.kind).folder == folder
 
 
 def test_a_recipe_has_not_changed_and_a_field_newer_than_the_checkpoint_had_its_default(

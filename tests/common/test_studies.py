@@ -40,12 +40,12 @@ if __name__ == "__main__":
     folder = pathlib.Path(args.out_dir or args.resume)
     if args.how == "waits":
         signal.signal(signal.SIGTERM, lambda *_: ((folder / "saved").touch(), sys.exit(143)))
-    write(folder, not args.how, **vars(args))
+    write(folder, args.how in (None, "late"), **vars(args))
     if args.resume:
         (folder / "resumed").touch()
     while args.how == "fails" and not (folder.with_name("waits") / "config.json").exists():
         time.sleep(0.01)
-    if args.how == "fails":
+    if args.how in ("fails", "late"):
         sys.exit("no luck")
     if args.how:
         time.sleep(60)
@@ -127,6 +127,7 @@ def test_a_run_that_a_process_from_before_a_crash_is_writing_is_left_alone_and_t
         make_runs(tmp_path, [toy("a")])
     monkeypatch.setattr(studies, "lock_folder", lambda folder: (toy.write(folder), lock)[1])  # it ends just then
     assert len(make_runs(tmp_path, [toy("a")])) == 1 and not (tmp_path / "runs/a.log").exists()
+    assert len(make_runs(tmp_path, [toy("a"), toy("b", "--how", "late")])) == 2  # it was begun and ended in between
 
 
 @pytest.mark.parametrize("wrong", [[1], [{"loss": 2}], None])
