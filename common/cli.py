@@ -9,11 +9,11 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
-
-from common.machine import IS_MAIN, PROCESSES
 
 import torch
 from tqdm import tqdm
@@ -33,28 +33,46 @@ class UserError(Exception):
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows each flag's default, if it has one, and the script's docstring with its own line breaks."""
+    """Shows each flag's default, if it has one, and the script's docstring: paragraphs filled, other lines kept.
+
+    A block with a gap of three spaces keeps its lines. If one is too long, what stands after the gap moves below it,
+    and a command gets a backslash.
+    """
 
     def _get_help_string(self, action: argparse.Action) -> str:
+        if isinstance(action.default, list):
+            return f"{action.help} (default: {' '.join(map(str, action.default))})"
         has_default = action.default is not None and action.default is not False
         return super()._get_help_string(action) if has_default else action.help
+
+    def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
+        return getattr(action.type, "metavar", "PATH" if action.type is Path else action.dest.upper())
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        wrap, lines = functools.partial(textwrap.wrap, break_on_hyphens=False, break_long_words=False), []
+        for block in text.split("\n\n"):
+            for line in block.splitlines() if "   " in block else wrap(block, width):
+                command, *remark = re.split(r"(?<=\S) {3,}", line) if len(line) > width else [line]
+                lines += [" \\\n        ".join(wrap(command, width - 2 * (len(command) > width)))]
+                lines += [f"        {text}" for text in remark]
+            lines.append("")
+        return "\n".join(lines)
 
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser without abbreviations of flags. A mistake gets a message of one line and exit status 2.
 
-    The values of `type=Path` are checked by `existing_or_new`. A script without --resume is for one process.
+    The values of `type=Path` are checked by `existing_or_new`.
     """
 
     def __init__(self, description: str):
         super().__init__(description=description, formatter_class=_HelpFormatter, allow_abbrev=False)
         self.register("type", Path, existing_or_new)
 
-    def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
-        parsed = super().parse_args(args, namespace)
-        if PROCESSES > 1 and not hasattr(parsed, "resume"):
-            raise UserError(f"WORLD_SIZE={PROCESSES} is set, but {self.prog} is for one process; unset it")
-        return parsed
+    @functools.cached_property
+    def run(self) -> argparse._ArgumentGroup:
+        """The flags that most scripts share stand together, below the script's own."""
+        return self.add_argument_group("the run")
 
     def error(self, message: str):
         unknown = re.match(r"unrecognized arguments: (--\w+)", message)
@@ -88,6 +106,7 @@ def _between(kind: type, what: str, fits: Callable[[float], bool], limits: str) 
             raise argparse.ArgumentTypeError(f"{text} is not {limits}")
         return value
 
+    convert.metavar = "N" if kind is int else "X"
     return convert
 
 
@@ -111,7 +130,8 @@ def device(text: str) -> torch.device:
     except RuntimeError:
         chosen = None
     if not chosen or chosen.type not in ("cpu", "cuda"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not one of auto, cpu, cuda, cuda:0, cuda:1, …")
+        apple = "; Apple GPUs are not supported" if text == "mps" else ""
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of auto, cpu, cuda, cuda:0, cuda:1, …{apple}")
     if chosen.type == "cuda" and (chosen.index or 0) >= count:
         found = f"{count or 'no'} CUDA device{'s' * (count > 1)}"
         raise argparse.ArgumentTypeError(f"{text} was asked for, but PyTorch finds {found} here; use auto or cpu")
@@ -121,21 +141,21 @@ def device(text: str) -> torch.device:
 seed = int_between(0, 2**63 - 1)
 
 
-def add_seed_and_device(parser: argparse.ArgumentParser) -> None:
+def add_seed_and_device(parser: Parser) -> None:
     """--seed and --device, the same in every script."""
-    parser.add_argument("--seed", type=seed, default=0, help="same seed, machine, versions and threads: same bits")
-    parser.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.run.add_argument("--seed", type=seed, default=0, help="same seed, machine, versions and threads: same bits")
+    parser.run.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N")
 
 
-def add_shared_flags(parser: argparse.ArgumentParser) -> None:
+def add_shared_flags(parser: Parser) -> None:
     """--seed, --device and --out_dir, the same in every script that makes a run."""
     add_seed_and_device(parser)
-    parser.add_argument("--out_dir", type=Path, help="the run's folder; if not given, a new one under outputs/")
+    parser.run.add_argument("--out_dir", type=Path, help="the run's folder; if not given, a new one under outputs/")
 
 
-def add_training_flags(parser: argparse.ArgumentParser) -> None:
+def add_training_flags(parser: Parser) -> None:
     """The flags of the training scripts whose runs can be resumed: checkpoints, threads, bits, TensorBoard."""
-    add = parser.add_argument
+    add = parser.run.add_argument
     add("--resume", nargs="?", type=Path, const=True, metavar="FOLDER", help="resume it, or the newest unfinished run")
     add("--checkpoint_interval", type=int_between(0), default=60, help="seconds between checkpoints; 0: every batch")
     add("--threads", type=int_between(1, 1024), help="processor threads; if not given, PyTorch's choice")
@@ -147,15 +167,14 @@ def call(main: Callable[[], object]) -> None:
     """Call a script's main function. An error of the user or of the machine becomes one line and an exit status.
 
     The status is 2 for bad input (UserError), 1 for a full disk or not enough memory, 130 for Ctrl-C. It is 1, without
-    a line, if the reader of the output has closed it, as `| head` does. If what is printed does not fit on the disk, it
-    is lost, and the script goes on. Pictures are drawn without a display, and without a user's matplotlibrc.
+    a line, if the reader of the output has closed it, as `| head` does. Pictures are drawn without a display, and
+    without a user's matplotlibrc.
     """
     os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a notebook's stream cannot; there may be none
             # A log file shows each line at once. If its encoding has no σ or →, it gets a question mark instead.
             stream.reconfigure(line_buffering=True, errors="replace")
-            stream.write = functools.partial(_write, stream.write)
     message, status = "", 0
     try:
         main()
@@ -185,15 +204,6 @@ def call(main: Callable[[], object]) -> None:
         sys.exit(status)
 
 
-def _write(write: Callable[[str], int], text: str) -> int:
-    try:
-        return write(text)
-    except BrokenPipeError:
-        raise
-    except OSError:  # no space left on the disk: the line is lost
-        return len(text)
-
-
 def quoted(path: Path) -> str:
     """The path with the quotes that a shell needs."""
     return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))
@@ -204,29 +214,54 @@ def print_line(text: str = "", file: TextIO | None = None) -> None:
 
     If a line cannot be printed, because the disk is full or the terminal is gone, it is lost and training continues.
     """
-    if IS_MAIN:
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            tqdm.write(text, file=file)
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        tqdm.write(text, file=file)
 
 
-def progress_bar(total: int, unit: str, done: int = 0, delay: float = 0) -> tqdm:
-    """A progress bar on a terminal, shown after `delay` seconds. In a log file or a pipe there is none."""
-    quiet = not (IS_MAIN and hasattr(sys.stderr, "isatty") and sys.stderr.isatty())
+class ProgressBar(tqdm):
+    """A bar on a terminal. In a log or a pipe, one line after ten seconds, unless `left` was asked for before."""
+
+    def __init__(self, total: int, unit: str, done: int, **settings):
+        self._began, self._done, self._unit, self._is_said = time.monotonic(), done, unit, False
+        super().__init__(total=total, initial=done, unit=unit, **settings)
+
+    def update(self, n: float = 1) -> None:
+        super().update(n)
+        if self.disable:
+            self.n += n
+            if not self._is_said and time.monotonic() - self._began > 10:
+                print_line(f"{self._unit} {self.n:,} of {self.total:,}; about {self.left()} left")
+
+    def left(self) -> str:
+        """The time left at the mean pace so far, as 12:03 or 1:12:03."""
+        self._is_said, pace = True, (time.monotonic() - self._began) / max(self.n - self._done, 1)
+        return self.format_interval(pace * (self.total - self.n))
+
+
+def progress_bar(total: int, unit: str, done: int = 0, delay: float = 0) -> ProgressBar:
+    """A progress bar, on a terminal shown after `delay` seconds."""
+    quiet = not (hasattr(sys.stderr, "isatty") and sys.stderr.isatty())
     scale = total >= 10**6  # 1.2M, not 1234567
-    return tqdm(total=total, initial=done, unit=unit, disable=quiet, leave=False, delay=delay, unit_scale=scale)
+    return ProgressBar(total, unit, done, disable=quiet, leave=False, delay=delay, unit_scale=scale)
 
 
 class Table:
-    """Prints rows in aligned columns, one by one. Table(epoch="d", loss=".4f") names the columns and their formats."""
+    """Prints rows in aligned columns, one by one.
+
+    Table(epoch="d", validation_loss=".4f val_loss") names the columns, their formats, and heads other than the names.
+    """
 
     def __init__(self, **formats: str):
-        self.formats = formats
+        self._columns = {name: text.partition(" ")[::2] for name, text in formats.items()}  # (format, head)
         self._has_header = False
 
     def print_row(self, row: dict) -> None:
         """Print the row's numbers. A missing number leaves its column empty; numbers without a column are left out."""
         if not self._has_header:
-            print_line(" ".join(f"{name:>8}" for name in self.formats))
+            print_line(" ".join(f"{head or name:>7}" for name, (_, head) in self._columns.items()))
             self._has_header = True
-        cells = {name: format(row[name], spec) if name in row else "" for name, spec in self.formats.items()}
-        print_line(" ".join(f"{cell:>{max(8, len(name))}}" for name, cell in cells.items()).rstrip())
+        cells = [
+            f"{format(row[name], spec) if name in row else '':>{max(7, len(head or name))}}"
+            for name, (spec, head) in self._columns.items()
+        ]
+        print_line(" ".join(cells).rstrip())

@@ -1,4 +1,4 @@
-"""The machine, and this process's place on it."""
+"""The machine, and the versions on it."""
 
 import importlib.metadata
 import importlib.util
@@ -20,18 +20,6 @@ except OSError:  # not Linux
 _name = re.search(r"^model name\s*: (.*)$", CPU, re.MULTILINE)
 # With another processor or instruction set, sums may be rounded differently.
 PROCESSOR = f"{_name[1].strip() if _name else CPU.splitlines()[0]}, {torch.backends.cpu.get_cpu_capability()}"
-
-
-def _number(name: str, default: int) -> int:
-    value = os.environ.get(name, "")
-    return int(value) if value.isdecimal() else default
-
-
-# torchrun tells each process these numbers. A single process has rank 0 of 1.
-PROCESSES = max(1, _number("WORLD_SIZE", 1))
-RANK = _number("RANK", 0) if PROCESSES > 1 else 0
-LOCAL_RANK = _number("LOCAL_RANK", RANK)
-IS_MAIN = RANK == 0  # the one process that writes and prints
 
 
 def environment(device: torch.device) -> dict:

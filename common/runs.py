@@ -13,18 +13,19 @@ import importlib.util
 import itertools
 import json
 import os
+import shutil
 import sys
 import uuid
 import zlib
 from pathlib import Path
 from typing import NoReturn
 
-from common import distributed, files
+from common import files
 from common.cli import UserError, print_line, quoted
 from common.figures import save_picture
 from common.files import CHECKPOINT, claim_folder, load_checkpoint, lock_folder, read_json, reading
 from common.find import OUTPUTS, newest
-from common.machine import IS_MAIN, PROCESSES, ROOT, environment
+from common.machine import ROOT, environment
 
 import filelock
 import numpy as np
@@ -50,11 +51,14 @@ def parse_args_or_resume(
         folder = newest(script, finished=False) if args.resume is True else Path(args.resume)
         if folder is None:
             raise UserError(f"--resume: no unfinished run of {script} in outputs/{Path(script).parent}")
-        if folder.is_file():
-            raise UserError(f"--resume {folder}: is a file; name the run's folder")
+        if not folder.is_dir():
+            why = "is a file; name the run's folder" if folder.is_file() else "there is no such run"
+            raise UserError(f"--resume {folder}: {why}")
         config, known = read_config(folder), {action.dest for action in parser._actions} - {"out_dir"}
         if config.get("script") != script:
             raise UserError(f"--resume {folder}: is a run of {config.get('script')}, not of {script}")
+        if config["arguments"].get("processes", 1) != 1:
+            raise UserError(f"--resume {folder}: several processes shared its batches; start a new run, with one")
         read_run(folder)
         flags = []  # the settings as one would type them, so that they are checked like a command line
         for name, value in config["arguments"].items():
@@ -67,8 +71,8 @@ def parse_args_or_resume(
         args = parser.parse_args(argv)
         if args.out_dir is not None:
             raise UserError(f"--out_dir {args.out_dir}: cannot be given with --resume; a run stays in its folder")
-        args.resume, args.out_dir, args.processes = config, folder, PROCESSES
-        before, now = plain(settings) | {"processes": config["arguments"].get("processes", 1)}, plain(args)
+        args.resume, args.out_dir = config, folder
+        before, now = plain(settings), plain(args)
         growing = set() if before.get(unless[0]) in unless[1] else may_grow
         grows = {name for name in growing if now[name] > before[name]}
         fixed = before.keys() - {"out_dir"} - may_change - grows
@@ -77,7 +81,7 @@ def parse_args_or_resume(
         if (folder / "result.json").exists() and not grows:
             how = f"give a larger --{' or --'.join(sorted(growing))}" if growing else "start a new one"
             raise UserError(f"--resume {folder}: this run is finished; to train longer, {how}")
-    args.threads, args.processes = args.threads or torch.get_num_threads(), PROCESSES
+    args.threads = args.threads or torch.get_num_threads()
     if args.tensorboard and not importlib.util.find_spec("tensorboard"):
         how = f"install it: {sys.executable} -m pip install tensorboard"
         raise UserError(f"--tensorboard: the package is missing; {how}")
@@ -92,8 +96,7 @@ def changes(before: dict, now: dict) -> list[str]:
 class Run:
     """One run's folder, new or resumed. It is locked for other processes until it is closed.
 
-    For a run that is resumed, `saved` is its last checkpoint, if there is one. Under torchrun only the main process
-    writes.
+    For a run that is resumed, `saved` is its last checkpoint, if there is one.
     """
 
     def __init__(self, folder: Path, config: dict, kind: str, lock: filelock.FileLock, saved: dict | None):
@@ -116,27 +119,24 @@ class Run:
         folder = args.out_dir or OUTPUTS / f"{name}-{started:%Y%m%d-%H%M%S}"
         config = {"script": script, "arguments": plain(args), "started": started.isoformat(), "id": uuid.uuid4().hex}
         lock = filelock.FileLock(folder / files.LOCK)
-        if IS_MAIN:
-            try:
-                folder, lock = (folder, claim_folder(folder)) if args.out_dir else _claim_first_free(folder)
-                config |= {"name": folder.resolve().name, **environment(args.device)}
-                files.write_json(folder / "config.json", config)
-            except OSError as error:
-                lock.release()
-                how = "name another folder with --out_dir"
-                raise UserError(f"{folder}: cannot be written to ({error.strerror}); {how}") from None
-        if PROCESSES > 1:
-            folder = Path(distributed.from_main(str(folder)))
+        try:
+            folder, lock = (folder, claim_folder(folder)) if args.out_dir else _claim_first_free(folder)
+            config |= {"name": folder.resolve().name, **environment(args.device)}
+            files.write_json(folder / "config.json", config)
+        except OSError as error:
+            lock.release()
+            how = "name another folder with --out_dir"
+            raise UserError(f"{folder}: cannot be written to ({error.strerror}); {how}") from None
         return cls(folder, config, kind, lock, None)
 
     @classmethod
     def _reopen(cls, args: argparse.Namespace, kind: str) -> "Run":
         """Open an existing run, and look again, once it is locked, whether it can be resumed. Nothing is changed."""
         folder = args.out_dir
-        lock = lock_folder(folder) if IS_MAIN else filelock.FileLock(folder / files.LOCK)
+        lock = lock_folder(folder)
         try:
             config, saved = read_run(folder, kind)
-            if IS_MAIN and config != args.resume:
+            if config != args.resume:
                 raise UserError(f"--resume {folder}: another process has changed it meanwhile; start this again")
             now, before = environment(args.device), [config, *config.get("resumed", [])][-1]
             again = {"at": datetime.datetime.now().astimezone().isoformat(), **now}
@@ -151,7 +151,7 @@ class Run:
 
     def take_over(self) -> None:
         """Mark a resumed run as unfinished, and write its new config. If that fails, it is as finished as before."""
-        if IS_MAIN and self.config.get("resumed"):
+        if self.config.get("resumed"):
             for left_by_a_death in (*self.folder.glob(files.TEMPORARY), *self.folder.glob(f"grids/{files.TEMPORARY}")):
                 with contextlib.suppress(OSError):
                     left_by_a_death.unlink()
@@ -168,16 +168,11 @@ class Run:
 
     @property
     def command(self) -> str:
-        """The command that resumes the run, as one can paste it into the shell that this process was started in."""
-        torchrun = ["-m", "torch.distributed.run", f"--nproc_per_node={PROCESSES}"] if PROCESSES > 1 else []
-        here, script = f"{Path.cwd()}{os.sep}", str(ROOT / self.config["script"])
-        words = sys.executable.removeprefix(here), *torchrun, script.removeprefix(here), "--resume", self.folder
-        return " ".join(map(quoted, words))
+        """The command that resumes the run."""
+        return command(self.config["script"], "--resume", self.folder)
 
     def log(self, row: dict, step: int) -> None:
         """Append `row` to metrics.jsonl, and flush it to the disk."""
-        if not IS_MAIN:
-            return
         data = json.dumps(row).encode() + b"\n"
         with self.metrics.open("ab") as file:
             file.truncate(self.metrics_length)  # removes a partial row, or rows after the last checkpoint
@@ -189,8 +184,6 @@ class Run:
 
     def log_picture(self, name: str, sheet: np.ndarray, step: int) -> None:
         """Write a grey picture (height, width) as `NAMEs/STEP.png`."""
-        if not IS_MAIN:
-            return
         (self.folder / f"{name}s").mkdir(exist_ok=True)
         save_picture(sheet, self.folder / f"{name}s" / f"{step:07d}.png")
         self._show("add_image", {name: sheet}, step, dataformats="HW")
@@ -212,8 +205,7 @@ class Run:
 
     def finish(self, result: dict) -> None:
         """Write result.json, which marks the run as finished, and close the run."""
-        if IS_MAIN:
-            files.write_json(self.folder / "result.json", result | {"run": self.config["id"]})
+        files.write_json(self.folder / "result.json", result | {"run": self.config["id"]})
         self.close()
 
     def close(self) -> None:
@@ -234,6 +226,14 @@ def _claim_first_free(folder: Path) -> tuple[Path, filelock.FileLock]:
         numbered = folder if n == 1 else folder.with_name(f"{folder.name}-{n}")
         with contextlib.suppress(UserError):
             return numbered, claim_folder(numbered)
+
+
+def command(script: str, *words: str | Path) -> str:
+    """The call of a script of ours, as one can paste it into the shell that this process was started in."""
+    here, python = f"{Path.cwd()}{os.sep}", sys.executable
+    texts = ["python" if shutil.which("python") == python else python, *map(str, (ROOT / script, *words))]
+    shorter = [text.removeprefix(here) for text in texts]
+    return " ".join(quoted(t if s.startswith(("-", "~")) else s) for t, s in zip(texts, shorter, strict=True))
 
 
 def read_run(folder: Path, kind: str = "") -> tuple[dict, dict | None]:

@@ -1,4 +1,4 @@
-"""Training that can be stopped and resumed: its device, its means, when it is saved."""
+"""Training that can be stopped and resumed: its means, when it is saved, what a signal does."""
 
 import argparse
 import functools
@@ -14,9 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
-from common import distributed
 from common.cli import UserError, print_line
-from common.machine import IS_MAIN, PROCESSES
 from common.runs import Run, changes
 
 import torch
@@ -24,12 +22,10 @@ import torch
 STOP = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 
 
-def prepared(train: Callable[[argparse.Namespace, torch.device], Path]) -> Callable[[argparse.Namespace], Path]:
-    """Make train(args) of train(args, device), where device is this process's.
+def prepared(train: Callable[[argparse.Namespace], Path]) -> Callable[[argparse.Namespace], Path]:
+    """While train(args) runs, --threads and --deterministic are set. At the end PyTorch's settings are as before.
 
-    Meanwhile --threads and --deterministic are set, and other processes, if there are any, are joined. At the end
-    PyTorch's settings are as before. With --deterministic its algorithms add up in the same order every time, on CUDA
-    too.
+    With --deterministic its algorithms add up in the same order every time, on CUDA too.
     """
 
     @functools.wraps(train)
@@ -43,20 +39,17 @@ def prepared(train: Callable[[argparse.Namespace, torch.device], Path]) -> Calla
             debugging.fill_uninitialized_memory = False  # it finds bugs; it does not make bits equal
             torch.use_deterministic_algorithms(True)
         try:
-            return train(args, distributed.join(args.device) if PROCESSES > 1 else args.device)
+            return train(args)
         finally:
-            if PROCESSES > 1:
-                distributed.leave()
             torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(is_deterministic)
             debugging.fill_uninitialized_memory = fills
 
-    del call.__wrapped__  # its signature is (args)
     return call
 
 
 class RunningMeans:
-    """The means of a few numbers over all batches and all processes since the last call of `take`.
+    """The means of a few numbers over all batches since the last call of `take`.
 
     RunningMeans("loss", "accuracy", device=device) names the numbers. Each batch counts with its `weight`.
 
@@ -68,14 +61,10 @@ class RunningMeans:
         self.names = names
         self.sums, self.weight = torch.zeros(len(names), device=device), 0
 
-    def add(self, *numbers: torch.Tensor, weight: int = 1) -> torch.Tensor:
-        """Add a batch's numbers. Returns their means over the processes, as one tensor on the device."""
-        means = torch.stack([number.detach() for number in numbers])
-        if PROCESSES > 1:
-            means = distributed.mean(means)
-        self.sums += means * weight
+    def add(self, *numbers: torch.Tensor, weight: int = 1) -> None:
+        """Add a batch's numbers, each a tensor of one number on the device."""
+        self.sums += torch.stack([number.detach() for number in numbers]) * weight
         self.weight += weight
-        return means
 
     def take(self) -> dict[str, float]:
         """Return the mean of each number, and start again from zero."""
@@ -111,8 +100,7 @@ class Training:
     A context manager: call `after_step` after each step and `at_end` once. A checkpoint holds `description` (what is
     needed to build the network), the state of each of the `learners` (networks, optimisers, schedules, running means),
     the fields of `progress` (how far the loop is), and a `clock` (seconds and other things that differ from run to
-    run). If the disk is full, that ends the run with one line, and its last checkpoint is whole. Under torchrun all
-    processes stop at the same step.
+    run). If the disk is full, that ends the run with one line, and its last checkpoint is whole.
     """
 
     def __init__(self, run: Run, interval: float, description: dict, learners: dict, progress):
@@ -186,7 +174,7 @@ class Training:
 
     def _on_stop(self, number: int, _frame) -> None:
         self._stop = number
-        if self._is_trained or (self._can_stop and PROCESSES == 1):  # several processes stop after the next step
+        if self._is_trained or self._can_stop:
             if not self._is_trained:
                 self._save()
             self._end(number)
@@ -194,11 +182,10 @@ class Training:
 
     def after_step(self) -> None:
         """Save if it is time; if a signal asked for it, save and end the process."""
-        stop = distributed.maximum(self._stop) if PROCESSES > 1 else self._stop  # a signal to one process is for all
-        if stop or time.monotonic() - self._last >= self._interval:
+        if self._stop or time.monotonic() - self._last >= self._interval:
             self._save()
-            if stop:
-                self._end(stop)
+            if self._stop:
+                self._end(self._stop)
 
     def _end(self, number: int) -> None:
         print_line(f"stopped by {signal.Signals(number).name}; to continue: {self._run.command}")
@@ -213,14 +200,12 @@ class Training:
 
     def _save(self) -> None:
         self._last = time.monotonic()
-        # In every process, because a mean that is not finite must end all.
         plain_values = {name: asdict(v) if is_dataclass(v) else v for name, v in self._description.items()}
         content = plain_values | {name: learner.state_dict() for name, learner in self._learners.items()}
         content |= {"progress": vars(self._progress), "clock": {"seconds": self.seconds()}}
         if not all(tensor.isfinite().all() for tensor in _tensors(content)):
             raise UserError("a weight is no longer finite; the last good checkpoint is kept", status=1)
-        if IS_MAIN:
-            self._run.save(content)
+        self._run.save(content)
 
 
 def _tensors(content) -> Iterator[torch.Tensor]:

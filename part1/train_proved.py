@@ -6,11 +6,9 @@
     python part1/train_proved.py --without_proof                     the terms of the proof left out of the loss
 
 Only --data_size sequences of ten digits are drawn, and they are read again and again. The network answers after every
-digit. The loss is the mean cross entropy of all these answers, plus what a proof lacks:
-
-states that no symbol leaves (a digit to be remembered)    closed sets: part1/proof/slack.py; added once the network is
-                                                           sure, because the signs of its own memory make the sets
-other states (a running sum)                               boxes that must not grow: part1/proof/follow.py
+digit. The loss is the mean cross entropy of all these answers, plus what a proof lacks: for states that no symbol
+leaves (a digit to be remembered) closed sets (part1/proof/slack.py), added once the network is sure, because the signs
+of its own memory make the sets; for other states (a running sum) boxes that must not grow (part1/proof/follow.py).
 
 Every 50 batches the certificate is tried (part1/proof/certificate.py). Training ends when it holds.
 
@@ -27,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import cli, seeds
-from common.runs import Run, parse_args_or_resume
+from common.runs import Run, command, parse_args_or_resume
 from common.training import RunningMeans, Training, prepared
 from part1.lstm import LSTM, gates, remember
 from part1.networks.pictures import draw_summary
@@ -74,9 +72,9 @@ def read(network: LSTM, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @prepared
-def train(args: argparse.Namespace, device: torch.device) -> Path:
+def train(args: argparse.Namespace) -> Path:
     """One training run that ends with a proof, or without one; returns its folder."""
-    task = TASKS[args.task].to(device)
+    device, task = args.device, TASKS[args.task].to(args.device)
     digits = draw_to_prove(task, args.data_size, args.seed)
     states = task.automaton.states(digits[:, :-1].to(device))
     answers = task.automaton.answers[states]
@@ -95,11 +93,8 @@ def train(args: argparse.Namespace, device: torch.device) -> Path:
     description = {"model": "lstm", "sizes": sizes, "encoding": args.encoding, "task": task.name}
     learners = {"network": network, "optimizer": optimizer, "means": means, "following": following}
     training = Training(run, args.checkpoint_interval, description, learners, progress)
-    table = cli.Table(batch=",d", loss=".4f", accuracy=".4f", slack=".3f", gradient_norm=".3f", seconds=".1f")
-    bar, per_epoch = (
-        cli.progress_bar(args.max_batches, "batch", done=progress.batch),
-        -(-len(inputs) // args.batch_size),
-    )
+    table = cli.Table(batch=",d", loss=".4f", accuracy=".4f", slack=".3f", gradient_norm=".3f", seconds=".1f", left="s")
+    bar, per_epoch = cli.progress_bar(args.max_batches, "batch", progress.batch), -(-len(inputs) // args.batch_size)
     rounds = 3 * ROUNDS if task.automaton.is_left else ROUNDS
     with training, bar:
         while progress.batch < args.max_batches and not progress.proved:
@@ -125,18 +120,19 @@ def train(args: argparse.Namespace, device: torch.device) -> Path:
             optimizer.step()
             means.add(loss, accuracy, slack, gradient_norm)
             progress.batch += 1
+            bar.update()
 
             if progress.batch % EVERY == 0 or progress.batch == args.max_batches:
                 row = {"batch": progress.batch, **means.take(), "learning_rate": rate, "seconds": training.seconds()}
                 run.log(row, progress.batch)
-                table.print_row(row)
+                table.print_row(row | {"left": bar.left()})
                 if not args.without_proof and row["accuracy"] > SURE:
                     progress.proved = certify(network, symbols, task.automaton, rounds).proved
                     if task.automaton.is_kept.any() and progress.choices < CHOICES:
                         progress.signs = signs_of(read(network, inputs)[1], states, task.automaton)
                         progress.choices += 1
-            bar.update()
             training.after_step()
+        bar.close()
         progress.best = network.state_dict()
         training.at_end()
         seconds = training.seconds()
@@ -149,28 +145,29 @@ def train(args: argparse.Namespace, device: torch.device) -> Path:
         run.finish(result)
     cli.print_line(certificate.verdict)
     cli.print_line(f"picture: {run.folder / 'curves.png'}")
+    if not (certificate.proved or args.without_proof):
+        cli.print_line("hint: try a larger --data_size and --max_batches, or another --seed")
+    cli.print_line(f"next: {command('part1/certify.py', '--run', run.folder)}")
     return run.folder
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
-    add, tested = parser.add_argument, cli.int_between(1, MAX_LENGTH)
-    add("--task", choices=TASKS, default="palindrome", help=f"what to learn: {', '.join(TASKS)}")
+    add, tested = parser.add_argument_group("the task").add_argument, cli.int_between(1, MAX_LENGTH)
+    add("--task", choices=TASKS, default="palindrome", help="what to learn: see part1/tasks/tasks.py")
     add("--encoding", choices=ENCODINGS, default="one_hot", help="digits one-hot, scaled to [−1, 1] or raw (0 … 9)")
-    add("--num_hidden", type=cli.int_between(1, 4096), default=64, help="units in h and c")
     add("--data_size", type=cli.int_between(1, 10_000_000), default=1000, help="sequences of ten digits to train on")
+    add("--lengths", nargs="+", type=tested, default=[10, 100, 1000], help="input lengths to test at the end")
+    add = parser.add_argument_group("training").add_argument
+    add("--num_hidden", type=cli.int_between(1, 4096), default=64, help="units in h and c")
     add("--batch_size", type=cli.int_between(1), default=8, help="sequences in a batch")
     add("--max_batches", type=cli.int_between(1), default=1000, help="batches, at most")
     add("--learning_rate", type=cli.float_between(0), default=3e-3, help="of Adam; in the second half it falls to 2 %%")
     add("--max_norm", type=cli.float_between(0), default=1.0, help="gradients of a larger norm are scaled down to it")
     add("--without_proof", action="store_true", help="leave what a proof lacks out of the loss, for comparison")
-    add("--lengths", nargs="+", type=tested, default=[10, 100, 1000], help="input lengths to test at the end")
     cli.add_shared_flags(parser)
     cli.add_training_flags(parser)
-    args = parse_args_or_resume(parser, argv, SCRIPT, may_change={"checkpoint_interval", "tensorboard", "lengths"})
-    if args.processes > 1:
-        parser.error("a batch is too small for several processes; start it without torchrun")
-    return args
+    return parse_args_or_resume(parser, argv, SCRIPT, may_change={"checkpoint_interval", "tensorboard", "lengths"})
 
 
 if __name__ == "__main__":

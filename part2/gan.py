@@ -3,9 +3,7 @@
 import copy
 import itertools
 
-from common import distributed
 from common.inputs import check_tensor
-from common.machine import PROCESSES
 from common.products import Linear
 from part2.recipes.average import measure_statistics, update_average
 from part2.recipes.graphs import Replayed
@@ -16,6 +14,7 @@ from torch import nn
 
 PIXELS = 28 * 28
 SIGN = 3.0  # the size of a latent number that is a sign
+LABEL = 2.0  # the latent number of an image's own label; that of each other label is 0
 PENALTY_INTERVAL = 8  # the gradient penalty is computed in every 8th batch, times 8 (Karras et al. 2020)
 
 
@@ -31,31 +30,37 @@ class Generator(nn.Module):
     hook that keeps a layer's output must copy it, and full backward hooks need `inplace = False` in each LeakyReLU.
     To export either network, use torch.export or torch.jit.trace; torch.jit.script and torch.fx cannot read the checks.
 
-    Shapes: z (n, latent_dim), as `draw` draws it → images (n, 1, 28, 28). `width` widens all hidden layers; `epsilon`
-    is BatchNorm's ε; `signs`: see `draw`.
+    Shapes: z (n, latent_dim + labels), as `draw` draws it → images (n, 1, 28, 28). `width` widens all hidden layers;
+    `epsilon` is BatchNorm's ε; `signs` and `labels`: see `draw`.
     """
 
-    def __init__(self, latent_dim: int, width: int = 1, epsilon: float = 1e-5, signs: int = 0):
+    def __init__(self, latent_dim: int, width: int = 1, epsilon: float = 1e-5, signs: int = 0, labels: int = 0):
         super().__init__()
-        self.latent_dim, self.width, self.signs = latent_dim, width, signs
+        self.latent_dim, self.width, self.signs, self.labels = latent_dim, width, signs, labels
         widths = [width * units for units in (128, 256, 512, 1024)]
-        layers = [Linear(latent_dim, widths[0]), nn.LeakyReLU(0.2, inplace=True)]
+        layers = [Linear(latent_dim + labels, widths[0]), nn.LeakyReLU(0.2, inplace=True)]
         for n_in, n_out in itertools.pairwise(widths):
             layers += [Linear(n_in, n_out), nn.BatchNorm1d(n_out, epsilon), nn.LeakyReLU(0.2, inplace=True)]
         self.layers = nn.Sequential(*layers, Linear(widths[-1], PIXELS), nn.Tanh())
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        check_tensor("z", z, ("n", self.latent_dim), self.layers[0].weight)
+        check_tensor("z", z, ("n", self.latent_dim + self.labels), self.layers[0].weight)
         return self.layers(z).unflatten(1, (1, 28, 28))
 
-    def draw(self, n: int, rng: torch.Generator) -> torch.Tensor:
-        """n latent points z (n, latent_dim) on the CPU: standard normal, but the first `signs` numbers are 3 or −3.
+    def draw(self, n: int, rng: torch.Generator, label: torch.Tensor | None = None) -> torch.Tensor:
+        """n latent points z on the CPU: standard normal, but the first `signs` numbers are 3 or −3.
 
         Between two points that differ in a sign there is a gap, as there is between two digits. A walk from one to the
         other passes points that are never drawn.
+
+        If the generator knows labels (Mirza & Osindero 2014), z ends with a number for each, (0 … 2 … 0): 2 for the
+        image's own. `label` (n,) holds these, int64; if it is None, they are drawn too, all equally often.
         """
         z = torch.randn(n, self.latent_dim, generator=rng)
         z[:, : self.signs] = torch.where(z[:, : self.signs] > 0, SIGN, -SIGN)
+        if self.labels:
+            label = torch.randint(self.labels, (n,), generator=rng) if label is None else label
+            z = torch.cat([z, LABEL * F.one_hot(label, self.labels)], 1)
         return z
 
 
@@ -67,21 +72,28 @@ class Discriminator(nn.Module):
     A call returns the logit, with which binary cross entropy is exact; `probability` returns D(x). (`BCELoss` on D(x)
     is the same loss, but in float32 its gradient vanishes for logits beyond ±20.)
 
-    Shapes: images (n, 1, 28, 28) → (n,). `width` widens both hidden layers.
+    If it knows labels, its first layer sees the image's own beside the pixels: `label`, the end of an image's z.
+
+    Shapes: images (n, 1, 28, 28), label (n, labels) → (n,). `width` widens both hidden layers.
     """
 
-    def __init__(self, width: int = 1):
+    def __init__(self, width: int = 1, labels: int = 0):
         super().__init__()
-        hidden = [Linear(PIXELS, 512 * width), nn.LeakyReLU(0.2, inplace=True)]
+        self.labels = labels
+        hidden = [Linear(PIXELS + labels, 512 * width), nn.LeakyReLU(0.2, inplace=True)]
         hidden += [Linear(512 * width, 256 * width), nn.LeakyReLU(0.2, inplace=True)]
         self.layers = nn.Sequential(*hidden, Linear(256 * width, 1))
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor, label: torch.Tensor | None = None) -> torch.Tensor:
         check_tensor("images", images, ("n", 1, 28, 28), self.layers[0].weight)
-        return self.layers(images.flatten(1)).squeeze(1)
+        x = images.flatten(1)
+        if self.labels:
+            check_tensor("label", label, ("n", self.labels), x)
+            x = torch.cat([x, label], 1)
+        return self.layers(x).squeeze(1)
 
-    def probability(self, images: torch.Tensor) -> torch.Tensor:
-        return torch.sigmoid(self(images))
+    def probability(self, images: torch.Tensor, label: torch.Tensor | None = None) -> torch.Tensor:
+        return torch.sigmoid(self(images, label))
 
 
 def generator_loss(fake_logits: torch.Tensor) -> torch.Tensor:
@@ -118,9 +130,9 @@ class Game:
         self.discriminator_optimizer = recipe.make_optimizer(discriminator)
         self.set_learning_rate(recipe.learning_rate)
         self.average = copy.deepcopy(generator) if recipe.average else None
-        replays = next(generator.parameters()).is_cuda and PROCESSES == 1
-        optimizers = self.generator_optimizer, self.discriminator_optimizer
-        self.update = Replayed(self.update_both, *optimizers) if replays else self.update_both  # the same, faster
+        self.update = self.update_both
+        if next(generator.parameters()).is_cuda:  # the same, faster
+            self.update = Replayed(self.update_both, self.generator_optimizer, self.discriminator_optimizer)
 
     def learners(self) -> dict:
         """All that a checkpoint must hold, by name."""
@@ -138,9 +150,9 @@ class Game:
     def step(
         self, real: torch.Tensor, z: torch.Tensor, batch: int, autocast: torch.autocast
     ) -> tuple[torch.Tensor, ...]:
-        """Train both networks on a batch of real images (n, 1, 28, 28) and as much noise z (n, latent_dim), once each.
+        """Train both networks on a batch of real images (n, 1, 28, 28) and as many z, once each.
 
-        `batch` counts from 0. Returns the generator's loss, the discriminator's, and the discriminator's accuracy on
+        z holds the real images' labels, if the recipe uses any. `batch` counts from 0. Returns the generator's loss, the discriminator's, and the discriminator's accuracy on
         real and on generated images. (On CUDA the next call overwrites them.)
         """
         penalised = self.recipe.penalty > 0 and batch % PENALTY_INTERVAL == 0
@@ -154,32 +166,29 @@ class Game:
     ) -> tuple[torch.Tensor, ...]:
         """One step of each optimiser, the generator's first."""
         generator, discriminator, loss = self.generator, self.discriminator, self.recipe.losses
+        label = z[:, generator.latent_dim :]
 
         # Generator: make the discriminator call its images real. The discriminator's weights need no gradient here.
         discriminator.requires_grad_(False)
         with autocast:
             fake = generator(z).float()
-            fake_logits = discriminator(fake).float()
-            real_logits = discriminator(real).float() if loss.paired else None
+            fake_logits = discriminator(fake, label).float()
+            real_logits = discriminator(real, label).float() if loss.paired else None
             g_loss = loss.generator(fake_logits, real_logits) if loss.paired else loss.generator(fake_logits)
         discriminator.requires_grad_(True)
         self.generator_optimizer.zero_grad()
         g_loss.backward()
-        if PROCESSES > 1:
-            distributed.mean_gradients(generator)
         self.generator_optimizer.step()
 
         # Discriminator: tell real images from the same fakes, detached. One pass over both.
         images = torch.cat([real, fake.detach()])
         with autocast:
-            logits = discriminator(images.requires_grad_(penalised)).float()
+            logits = discriminator(images.requires_grad_(penalised), torch.cat([label, label])).float()
             penalty = gradient_penalty(logits, images) if penalised else 0.0
         real_logits, fake_logits = logits.chunk(2)
         d_loss = loss.discriminator(real_logits, fake_logits)
         self.discriminator_optimizer.zero_grad()
         (d_loss + PENALTY_INTERVAL * self.recipe.penalty * penalty).backward()
-        if PROCESSES > 1:
-            distributed.mean_gradients(discriminator)
         self.discriminator_optimizer.step()
 
         border = logits.mean() if loss.paired else 0.0  # of paired logits only differences mean something

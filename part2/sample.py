@@ -28,9 +28,15 @@ from PIL import Image
 
 @torch.no_grad()
 def sample_digit(generator: Generator, seed: int, n: int, digit: int) -> torch.Tensor:
-    """n images (n, 1, 28, 28) that a classifier reads as the digit with confidence, of as many as that takes."""
+    """n images (n, 1, 28, 28) of a digit. A generator that knows labels is asked for it. From another one, as many are
+    drawn as it takes until a classifier reads n of them as the digit with confidence."""
     device, rng, found = next(generator.parameters()).device, seeds.generator(seed, "evaluate"), []
-    classifier = load_classifier().to(device)  # a generator that knows labels would be asked for the digit instead
+    if generator.labels:
+        if digit >= generator.labels:
+            raise cli.UserError(f"--digit {digit}: this generator knows the labels from 0 to {generator.labels - 1}")
+        z = generator.draw(n, rng, torch.full((n,), digit)).to(device)
+        return torch.cat([generator(part) for part in z.split(1000)])
+    classifier = load_classifier().to(device)
     while (so_far := sum(map(len, found))) < n:
         if len(found) >= 20 and so_far < len(found):  # less than one in a thousand
             what = f"the classifier reads only {so_far} of {len(found)},000 images as a {digit} with confidence"

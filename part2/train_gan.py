@@ -21,7 +21,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import cli, seeds
-from common.machine import IS_MAIN, RANK
 from common.runs import Run, parse_args_or_resume
 from common.training import RunningMeans, Training, prepared
 from part2.gan import Discriminator, Game, Generator
@@ -29,7 +28,7 @@ from part2.judges.judge import SPLITS, WITHOUT_VALIDATION, Judge
 from part2.networks.pictures import GRID, MEANS, by_epoch, draw_grid, draw_summary
 from part2.networks.trained import KIND
 from part2.recipes.recipes import PRECISIONS, RECIPES
-from part2.sources.files import EPOCH, Source, add_image_flags
+from part2.sources.files import EPOCH, Source, add_image_flags, count_labels
 
 import torch
 
@@ -54,11 +53,11 @@ def batches(n_images: int, batch_size: int, seed: int, start: int, device: torch
 
 
 @prepared
-def train(args: argparse.Namespace, device: torch.device) -> Path:
-    """One training run (`prepared` passes the device); returns its folder."""
-    source = Source(args.images or "MNIST", args.resize, args.grey)
-    images = source.load("train").images[: args.data_size].to(device)
-    batch_size = min(args.batch_size, len(images) // args.processes) * args.processes
+def train(args: argparse.Namespace) -> Path:
+    """One training run; returns its folder."""
+    source, device = Source(args.images or "MNIST", args.resize, args.grey), args.device
+    images, labels = (part[: args.data_size].to(device) for part in source.load("train"))
+    batch_size = min(args.batch_size, len(images))
     batches_per_epoch = (EPOCH if args.images else len(images)) // batch_size
     last_batch = args.n_epochs * batches_per_epoch
     if args.images and len(images) < 10_000:
@@ -66,13 +65,14 @@ def train(args: argparse.Namespace, device: torch.device) -> Path:
 
     recipe = RECIPES[args.recipe]
     sizes = {"latent_dim": args.latent_dim, "width": recipe.width, "epsilon": recipe.epsilon, "signs": recipe.signs}
+    sizes |= {"labels": count_labels(labels) if recipe.labels else 0}
     torch.manual_seed(args.seed)  # the initial weights; nothing else draws from the global generator
     generator = Generator(**sizes).to(device)
-    game = Game(generator, Discriminator(recipe.width).to(device), recipe)
+    game = Game(generator, Discriminator(recipe.width, sizes["labels"]).to(device), recipe)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16")
     grid_z = generator.draw(GRID**2, seeds.generator(args.seed, "grid")).to(device)
     learners = game.learners()
-    judge = Judge(args.eval_split, device) if args.eval_interval and IS_MAIN else None
+    judge = Judge(args.eval_split, device) if args.eval_interval else None
 
     run = Run.open(args, SCRIPT, f"part2/{args.recipe}-seed{args.seed}", KIND)
     progress, means = Progress(), RunningMeans(*MEANS, device=device)
@@ -103,24 +103,22 @@ def train(args: argparse.Namespace, device: torch.device) -> Path:
             if progress.batch >= last_batch:
                 break
 
-            real = images[next(order).tensor_split(args.processes)[RANK]]  # this process's part
-            z = generator.draw(batch_size, seeds.generator(args.seed, "noise", progress.batch + 1))  # counted from 1
-            z = z.tensor_split(args.processes)[RANK].to(device)
+            index, rng = next(order), seeds.generator(args.seed, "noise", progress.batch + 1)  # counted from 1
+            real, z = images[index], generator.draw(batch_size, rng, labels[index].cpu())
             game.set_learning_rate(args.learning_rate * recipe.rate(progress.batch / batches_per_epoch, args.n_epochs))
-            means.add(*game.step(real, z, progress.batch, autocast))
+            means.add(*game.step(real, z.to(device), progress.batch, autocast))
             progress.batch += 1
             bar.update()
             training.after_step()
         training.at_end()
-        if IS_MAIN:
-            result = {"epochs": args.n_epochs, "batches": last_batch, "seconds": training.seconds()}
-            draw_summary(run.folder, batches_per_epoch)
-            final = by_epoch(run.folder)[-1]
-            result |= {"discriminator_accuracy": (final["accuracy_real"] + final["accuracy_fake"]) / 2}
-            left_out = ("epoch", "batch", "seconds", "accuracy_real", "accuracy_fake")
-            result |= {name: value for name, value in final.items() if name not in left_out}
-            run.finish(result | {"recipe_fields": asdict(recipe)})
-            cli.print_line(f"pictures: {run.folder / 'progress.png'}, curves.png and training.gif beside it")
+        result = {"epochs": args.n_epochs, "batches": last_batch, "seconds": training.seconds()}
+        draw_summary(run.folder, batches_per_epoch)
+        final = by_epoch(run.folder)[-1]
+        result |= {"discriminator_accuracy": (final["accuracy_real"] + final["accuracy_fake"]) / 2}
+        left_out = ("epoch", "batch", "seconds", "accuracy_real", "accuracy_fake")
+        result |= {name: value for name, value in final.items() if name not in left_out}
+        run.finish(result | {"recipe_fields": asdict(recipe)})
+    cli.print_line(f"pictures: {run.folder / 'progress.png'}, curves.png and training.gif beside it")
     return run.folder
 
 
@@ -129,7 +127,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--recipe", choices=RECIPES, default="improved", help="reference: the assignment's loop; all: recipes.py")
     add("--n_epochs", type=cli.int_between(1), default=200, help="passes over the images; of --images 60,000 each")
-    add("--batch_size", type=cli.int_between(2, 60_000), default=64, help="images in a batch (of each process)")
+    add("--batch_size", type=cli.int_between(2, 60_000), default=64, help="images in a batch")
     add("--learning_rate", type=cli.float_between(0), help="of the discriminator, at first; if not given, the recipe's")
     add("--latent_dim", type=cli.int_between(1, 10_000), default=100, help="length of the noise vector z")
     add("--save_interval", type=cli.int_between(1), default=500, help="batches between two grids of digits")
@@ -146,8 +144,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args.learning_rate = args.learning_rate or RECIPES[args.recipe].learning_rate
     if args.latent_dim <= (signs := RECIPES[args.recipe].signs):
         parser.error(f"argument --latent_dim: {signs} of its numbers are signs in the recipe {args.recipe}; give more")
-    if args.batch_size * args.processes > args.data_size:
-        parser.error(f"argument --batch_size: {args.batch_size} is more than a process's share of the training images")
+    if args.batch_size > args.data_size:
+        parser.error(f"argument --batch_size: {args.batch_size} is more than the {args.data_size} training images")
     if args.eval_interval and args.images not in (None, "MNIST"):
         parser.error("argument --eval_interval: compares with MNIST; judge other --images with evaluate.py")
     if args.eval_interval and args.eval_split == "validation" and args.data_size > WITHOUT_VALIDATION:

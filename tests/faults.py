@@ -5,10 +5,8 @@ Children are forked from a server that has imported everything and trained nothi
 
 import contextlib
 import errno
-import functools
 import multiprocessing
 import os
-import re
 import stat
 import sys
 import time
@@ -18,7 +16,6 @@ from pathlib import Path
 from unittest import mock
 
 from common import cli
-from common.distributed import dist
 from common.training import Training
 from tests.tiny_runs import SCRIPTS, Script, die, lighten
 
@@ -92,33 +89,7 @@ def child(script: Script, log: Path, *flags, during: Callable[[], AbstractContex
 
     `during()`, made in that process, is in force while it runs.
     """
-    return _start(_run, script, log, [str(flag) for flag in flags], during)
-
-
-def together(script: Script, log: Path, *flags, during: Callable = contextlib.nullcontext) -> list:
-    """Start two processes that share each batch, as torchrun does. Logs: `log`.0 and `log`.1."""
-    meeting, flags = log.with_suffix(f".{time.monotonic_ns()}"), [str(flag) for flag in flags]
-    return [_start(_meet, rank, meeting, script, log.with_suffix(f".{rank}"), flags, during) for rank in range(2)]
-
-
-def take_place(rank: int, processes: int, setattr_: Callable = setattr) -> None:
-    """Be one of several processes, wherever a module of ours has looked that up."""
-    place = {"PROCESSES": processes, "RANK": rank, "LOCAL_RANK": rank, "IS_MAIN": rank == 0}
-    for module in [module for name, module in sys.modules.items() if re.match("(common|part1|part2)([.]|$)", name)]:
-        for name in place.keys() & vars(module).keys():
-            setattr_(module, name, place[name])
-
-
-def _meet(rank: int, meeting: Path, *args) -> None:
-    take_place(rank, 2)
-    os.environ |= {"RANK": str(rank)} | dict.fromkeys(("MASTER_ADDR", "MASTER_PORT"), "set by torchrun")
-    place = {"init_method": f"file://{meeting}", "rank": rank, "world_size": 2}
-    dist.init_process_group = functools.partial(dist.init_process_group, **place)
-    _run(*args)
-
-
-def _start(target: Callable, *args):
-    process = _server.Process(target=target, args=args, daemon=True)
+    process = _server.Process(target=_run, args=(script, log, [str(flag) for flag in flags], during), daemon=True)
     process.start()
     return process
 

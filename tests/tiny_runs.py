@@ -76,19 +76,20 @@ def first_digits() -> Digits:
 class NarrowGenerator(Generator):
     """The generator's layers with a few units each: its checkpoints are not worth waiting for."""
 
-    def __init__(self, latent_dim: int, width: int = 1, epsilon: float = 1e-5, signs: int = 0):
+    def __init__(self, latent_dim: int, width: int = 1, epsilon: float = 1e-5, signs: int = 0, labels: int = 0):
         nn.Module.__init__(self)
-        self.latent_dim, self.signs = latent_dim, signs
-        layers = [nn.Linear(latent_dim, 4), nn.LeakyReLU(0.2)]
+        self.latent_dim, self.signs, self.labels = latent_dim, signs, labels
+        layers = [nn.Linear(latent_dim + labels, 4), nn.LeakyReLU(0.2)]
         for n in (4, 5, 6):
             layers += [nn.Linear(n, n + 1), nn.BatchNorm1d(n + 1, epsilon), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Linear(7, PIXELS), nn.Tanh())
 
 
 class NarrowDiscriminator(Discriminator):
-    def __init__(self, width: int = 1):
+    def __init__(self, width: int = 1, labels: int = 0):
         nn.Module.__init__(self)
-        self.layers = nn.Sequential(nn.Linear(PIXELS, 4), nn.LeakyReLU(0.2), nn.Linear(4, 1))
+        self.labels = labels
+        self.layers = nn.Sequential(nn.Linear(PIXELS + labels, 4), nn.LeakyReLU(0.2), nn.Linear(4, 1))
 
 
 environment_once = functools.cache(runs.environment)

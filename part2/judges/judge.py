@@ -147,12 +147,13 @@ class Judge:
         return self(self.training[self.draw_real(0, n)]) | self.measure_floor(n)
 
     def of_training(self, game: Game, images: torch.Tensor, seed: int) -> dict[str, float]:
-        """Scores of a GAN in training, by 10,000 samples: also the distances in floors, and D's mean logits. `images`
-        are its training images."""
+        """Scores of a GAN in training, by 10,000 samples: also the distances in floors, and the mean logits of a D that
+        needs no labels. `images` are its training images."""
         fake = sample(game.sampler(), seed, SAMPLES)
         scores = self(fake)
         logits_of = {"training": images[:SAMPLES], "unseen": self.real, "generated": fake}
-        return scores | in_floors(scores, self.floor) | mean_logits(game.discriminator, logits_of)
+        logits = {} if game.discriminator.labels else mean_logits(game.discriminator, logits_of)
+        return scores | in_floors(scores, self.floor) | logits
 
 
 @torch.no_grad()

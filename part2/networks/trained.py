@@ -10,7 +10,7 @@ from part2.gan import Discriminator, Generator
 from part2.recipes.average import measure_statistics
 
 KIND = "GAN"  # of a checkpoint
-SIZES = ("latent_dim", "width", "epsilon", "signs")  # what rebuilds a generator; older checkpoints lack the last ones
+SIZES = ("latent_dim", "width", "epsilon", "signs", "labels")  # what rebuilds a generator; old checkpoints lack some
 
 
 def find_generator(named: Path | None) -> Path:
@@ -53,7 +53,7 @@ def load_discriminator(path: Path | str) -> Discriminator:
     if "discriminator" not in content:
         raise UserError(f"{path}: holds a generator alone, no discriminator; name a run of train_gan.py")
     with fitting(path):
-        return load_state(Discriminator(content["width"]), content["discriminator"])
+        return load_state(Discriminator(content["width"], content.get("labels", 0)), content["discriminator"])
 
 
 def export_networks(source: Path, target: Path) -> None:

@@ -51,6 +51,7 @@ class Recipe:
     loss: str = "non_saturating"  # a name in LOSSES
     penalty: float = 0.0  # γ, the weight of the gradient penalty; 0: none
     signs: int = 0  # how many of the numbers of z are signs (`Generator.draw`)
+    labels: bool = False  # whether both networks are told each image's label
     # How slowly the average of the generator's weights forgets, at most. 0: no average, sample from the last weights.
     average: float = 0.0
     width: int = 1  # how many times as wide the hidden layers of both networks are
@@ -81,6 +82,7 @@ RECIPES = {
     "reference": REFERENCE,
     "improved": IMPROVED,
     "crisp": CRISP,
+    "conditional": replace(IMPROVED, labels=True),  # draws the digit that is asked for
     # what the reference suspected: the optimiser, no schedule, networks too small
     "reference_rmsprop": replace(REFERENCE, optimizer="rmsprop"),
     "reference_schedule": replace(REFERENCE, halving=20),

@@ -38,6 +38,15 @@ def add_image_flags(parser: argparse.ArgumentParser, purpose: str) -> None:
     parser.add_argument("--grey", action="store_true", help="turn coloured --images into grey ones")
 
 
+def count_labels(labels: torch.Tensor) -> int:
+    """How many kinds of images there are, by their labels; UserError unless these are 0, 1, …, each with images."""
+    if labels.min() < 0:
+        raise UserError("--recipe: it needs labels, and these images have none; choose one without, such as improved")
+    if (missing := labels.bincount().argmin().item()) not in labels:
+        raise UserError(f"--recipe: it needs images of each label, and {missing} has none; give more images")
+    return labels.max().item() + 1
+
+
 class Source(NamedTuple):
     """Where images come from: MNIST, another data set or a path; and what may be done to them."""
 
@@ -70,7 +79,7 @@ class Source(NamedTuple):
         if labels is not None and len(labels) != len(stored):
             raise UserError(f"--images {self.name}: holds {len(stored):,} images, but {len(labels):,} labels")
         if isinstance(stored, list):
-            low, high, pieces = 0, 255, ((_pixels(stored[k]), stored[k]) for k in index)
+            low, high, pieces = 0, 255, ((read_pixels(stored[k]), stored[k]) for k in index)
         else:
             low, high = _range(array := stored[index], self.name)
             pieces = ((piece, self.name) for piece in np.array_split(array, 1 + len(array) // 1000))
@@ -91,18 +100,24 @@ class Source(NamedTuple):
         images = images.unsqueeze(1) if images.dim() == 3 else images
         images = images.movedim(3, 1) if images.shape[3] in (1, 3) else images
         images = (images / ((high - low) / 2) - (high + low) / (high - low)).clamp(-1, 1)
-        if images.shape[1] == 3:
-            is_coloured = (images.amax(1) - images.amin(1)).max() > 1 / 16  # compressed grey ones are a little so
-            if is_coloured and not self.grey:
-                raise UserError(f"--images {where}: is coloured; --grey takes how light it is")
-            weights = torch.tensor([0.299, 0.587, 0.114] if is_coloured else [1.0, 0, 0])  # as the eye sees (BT.601)
-            images = torch.einsum("nchw,c->nhw", images, weights).unsqueeze(1)
+        images, is_coloured = to_grey(images)
+        if is_coloured and not self.grey:
+            raise UserError(f"--images {where}: is coloured; --grey takes how light it is")
         if images.shape[2:] == (28, 28):
             return images
         if not self.resize:
             what = f"has {images.shape[3]} × {images.shape[2]} pixels, not 28 × 28; --resize scales it"
             raise UserError(f"--images {where}: {what} (cut sheets of many images; a run's folder is for --run)")
         return F.interpolate(images, (28, 28), mode="bilinear", antialias=True)
+
+
+def to_grey(images: torch.Tensor) -> tuple[torch.Tensor, bool]:
+    """Images (n, 1 or 3, height, width) as (n, 1, height, width), and whether any was coloured."""
+    if images.shape[1] == 1:
+        return images, False
+    is_coloured = (images.amax(1) - images.amin(1)).max().item() > 1 / 16  # compressed grey ones are a little so
+    weights = torch.tensor([0.299, 0.587, 0.114] if is_coloured else [1.0, 0, 0])  # as the eye sees (BT.601)
+    return torch.einsum("nchw,c->nhw", images, weights).unsqueeze(1), is_coloured
 
 
 def _range(array: np.ndarray, name: str) -> tuple[int, int]:
@@ -178,7 +193,7 @@ def _array(path: Path) -> np.ndarray:
         return array.swapaxes(1, 2) if path.name.startswith("emnist") and array.ndim == 3 else array  # stored lying
 
 
-def _pixels(file: Path) -> np.ndarray:
+def read_pixels(file: Path) -> np.ndarray:
     """A picture's pixels, from 0 to 255: (1, height, width) or (1, height, width, 3)."""
     bombs = warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning)
     with reading(file, "is no picture that can be used"), bombs, Image.open(file) as picture:

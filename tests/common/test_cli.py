@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import re
 import sys
 from pathlib import Path, PurePath
 from types import SimpleNamespace
@@ -21,7 +22,8 @@ REFUSED = [(WHOLE, text, "not a whole|not between 3 and 7") for text in ["2", "8
 REFUSED += [(PART, text, "not a number|not above 0 and below 1") for text in ["0", "1", "-0.5", "1e-999", *NEITHER]]
 REFUSED += [(POSITIVE, text, r"not above 0 and below 1e\+30") for text in ["0", "inf", "nan", "1e999", "1e30"]]
 REFUSED += [(cli.device, "cuda:2", "2 CUDA devices here; use auto or cpu")]
-REFUSED += [(cli.device, text, "one of auto, cpu, cuda") for text in ["foo", "", "cuda:", "cuda:-1", "mps"]]
+REFUSED += [(cli.device, "mps", "Apple GPUs are not supported")]
+REFUSED += [(cli.device, text, "one of auto, cpu, cuda") for text in ["foo", "", "cuda:", "cuda:-1"]]
 
 
 def test_a_value_within_its_limits_is_taken_and_everything_else_refused(monkeypatch):
@@ -37,8 +39,10 @@ def test_a_value_within_its_limits_is_taken_and_everything_else_refused(monkeypa
 
 def test_a_mistake_is_answered_in_one_line_and_help_shows_the_description_and_the_defaults(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")  # a narrow terminal breaks lines
-    parser = cli.Parser("What it does.\n\n    how it is started")
+    long = "python s.py " + "--size 5 " * 12
+    parser = cli.Parser(f"What it does\nand how.\n\n    python s.py   this\n    {long}   that\n\nThe end.")
     parser.add_argument("--size", type=cli.int_between(1), default=5, help="how many")
+    parser.add_argument("--sizes", nargs="+", type=cli.float_between(1), default=[2.5, 3], help="all of them")
     parser.add_argument("--fast", action="store_true", help="not slowly")
     cli.add_shared_flags(parser)
     for flags in ("--size 0", "--siz 3", "--size", "3", "--seed -1", "--device foo", "--size=a\nb"):
@@ -48,9 +52,11 @@ def test_a_mistake_is_answered_in_one_line_and_help_shows_the_description_and_th
         assert (out, err.count("\n")) == ("", 1) and ": error: " in err
         assert ("did you mean --size?" in err) == (flags == "--siz 3")
     text = parser.format_help()
-    assert "What it does.\n\n    how it is started" in text
-    assert "how many (default: 5)" in text and "(default: auto)" in text
-    assert "False" not in text and "None" not in text
+    assert "\nWhat it does and how.\n\n    python s.py   this\n    python s.py --size 5" in text
+    assert re.search(r"--size 5 \\\n {8}--size 5( --size 5)*\n {8}that\n\nThe end\.\n", text), text
+    assert "--size N" in text and "how many (default: 5)" in text and "all of them (default: 2.5 3)" in text
+    assert re.search(r"\nthe run:\n  --seed N .*\(default: auto\)", text, re.DOTALL)
+    assert "False" not in text and "None" not in text and max(map(len, text.splitlines())) <= 100
 
 
 def test_a_path_may_begin_with_the_home_folder_and_none_is_refused_in_a_short_line(monkeypatch, tmp_path, capsys):
@@ -123,7 +129,7 @@ def test_a_full_disk_loses_what_is_printed_and_not_what_is_done(monkeypatch, cap
     done = []
     with monkeypatch.context() as patch, Path("/dev/full").open("w") as stream:
         patch.setattr(sys, "stdout", stream)
-        cli.call(lambda: (print("lost"), done.append("work")))
+        cli.call(lambda: (print_line("lost"), done.append("work")))
     assert done == ["work"] and capsys.readouterr().err == ""
 
 
@@ -134,25 +140,38 @@ def test_a_path_gets_the_quotes_that_the_shell_needs(monkeypatch):
 
 
 def test_a_table_is_aligned_and_leaves_out_what_it_has_no_column_for(capsys):
-    table = Table(epoch="d", loss=".3f", validation_accuracy=".2f")
+    table = Table(epoch="d", loss=".3f", validation_accuracy=".2f val_accuracy")
     table.print_row({"loss": 0.12345, "epoch": 7, "validation_accuracy": 0.5, "seconds": 3})
     table.print_row({"epoch": 1000, "validation_accuracy": 1.0})
     assert capsys.readouterr().out.splitlines() == [
-        "   epoch     loss validation_accuracy",
-        "       7    0.123                0.50",
-        "    1000                         1.00",
+        "  epoch    loss val_accuracy",
+        "      7   0.123         0.50",
+        "   1000                 1.00",
     ]
 
 
-@pytest.mark.parametrize("is_main", [True, False])
-def test_lines_are_the_main_process_s_and_so_is_the_bar_on_a_terminal(is_main, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "IS_MAIN", is_main)
+def test_a_line_goes_where_it_is_sent_and_the_bar_is_on_a_terminal_only(monkeypatch, capsys):
     print_line("hello")
     print_line("a warning", sys.stderr)
-    assert capsys.readouterr() == (("hello\n", "a warning\n") if is_main else ("", ""))
+    assert capsys.readouterr() == ("hello\n", "a warning\n")
     for on_a_terminal in (True, False):
         monkeypatch.setattr(sys, "stderr", io.StringIO())
         sys.stderr.isatty = lambda at=on_a_terminal: at
         with progress_bar(10, "epoch", done=4):
             pass
-        assert ("4/10" in sys.stderr.getvalue()) == bool(sys.stderr.getvalue()) == (is_main and on_a_terminal)
+        assert ("4/10" in sys.stderr.getvalue()) == bool(sys.stderr.getvalue()) == on_a_terminal
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_the_time_left_is_that_at_the_pace_so_far_and_a_log_says_it_once(asked, monkeypatch, capsys):
+    """Of 100 steps 10 were done before; from then on each takes four seconds."""
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(cli, "time", clock)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())  # no terminal
+    bar, left = progress_bar(100, "batch", done=10), []
+    for _ in range(5):
+        clock.now += 4
+        bar.update()
+        left += [bar.left()] if asked else []
+    assert left == ["05:56", "05:52", "05:48", "05:44", "05:40"][: len(left)] and bar.n == 15
+    assert capsys.readouterr().out == ("" if asked else "batch 13 of 100; about 05:48 left\n")

@@ -3,7 +3,6 @@
 import shutil
 from pathlib import Path
 
-from common import runs
 from common.files import lock_folder, read_json, write_json
 from common.find import PRETRAINED
 from tests import tiny_runs
@@ -49,7 +48,7 @@ def test_every_setting_is_either_free_or_fixed(script, unfinished, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     folder = unfinished[script]
     before = read_json(folder / "config.json")["arguments"]
-    for name in before.keys() - {"out_dir", "processes", (script.epochs or "--")[2:]}:
+    for name in before.keys() - {"out_dir", (script.epochs or "--")[2:]}:
         flag, value = f"--{SETTINGS[name]}", SETTINGS[name].partition("=")[2] or "True"
         if SETTINGS[name] in FIXED.split():
             assert refused(script, folder, flag).endswith(f"change the result: {name} {before[name]} → {value}")
@@ -89,15 +88,13 @@ def test_a_finished_run_is_refused_unless_it_may_grow(script, unfinished, tmp_pa
         assert refused(script, folder, "--n_epochs", "5").endswith("would change the result: n_epochs 2 → 5")
 
 
-def test_a_run_that_another_process_continues_just_before_it_is_locked_is_theirs(tmp_path, monkeypatch):
+def test_a_run_that_another_process_continues_just_before_it_is_locked_is_theirs(tmp_path):
     folder = PART1.start(tmp_path / "run")
     args = PART1.module.parse_args(["--resume", str(folder), "--max_epoch", "4"])
     PART1.resume(folder, "--max_epoch", "3")
     before = tiny_runs.files_of(folder)
     assert "another process has changed it meanwhile" in str(tiny_runs.refusal(PART1.module.train, args))
     assert tiny_runs.files_of(folder) == before and lock_folder(folder)
-    monkeypatch.setattr(runs, "IS_MAIN", False)  # under torchrun the main process has continued it
-    assert runs.Run.open(args, PART1.module.SCRIPT, "", PART1.kind).folder == folder
 
 
 def test_a_recipe_has_not_changed_and_a_field_newer_than_the_checkpoint_had_its_default(
@@ -129,6 +126,7 @@ DAMAGES = [  # what is said, the file, and what becomes of its bytes, its settin
     ("error: argument --max_epoch", "settings", lambda settings: settings.update(max_epoch=True)),
     ("error: argument --device", "settings", lambda settings: settings.update(device=[])),
     ("error: unrecognized arguments: 1", "settings", lambda settings: settings.update(deterministic=1)),
+    ("several processes shared its batches", "settings", lambda settings: settings.update(processes=2)),  # once
     ("checkpoint.pt: is damaged", "checkpoint.pt", lambda data: data[:-999]),
     ("metrics.jsonl: is damaged", "metrics.jsonl", lambda data: data[:-1]),
     ("metrics.jsonl: is damaged", "metrics.jsonl", lambda data: b""),
@@ -176,7 +174,7 @@ def test_what_is_no_sound_run_of_this_training_is_refused(why, what, change, unf
 
 def test_flags_that_fit_no_run_are_refused_and_nothing_is_made(unfinished, tmp_path, monkeypatch):
     folder, new = unfinished[PART1], tmp_path / "new"
-    assert "config.json: cannot be read" in refused(PART1, tmp_path / "nowhere")
+    assert "nowhere: there is no such run" in refused(PART1, tmp_path / "nowhere")
     assert "its checkpoint holds only a network" in refused(PART2, PRETRAINED / "generator")  # though it is finished
     assert "is a file; name the run's folder" in refused(PART1, folder / "checkpoint.pt")
     assert "--out_dir" in refused(PART1, folder, "--out_dir", new)

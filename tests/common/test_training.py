@@ -42,7 +42,7 @@ def test_means_by_hand_which_go_on_from_a_state():
     """On the meta device there is no number to ask for: no batch waits for the device."""
     RunningMeans("loss", device=torch.device("meta")).add(torch.empty((), device="meta"))
     means, other = (RunningMeans("loss", "accuracy", device=torch.device("cpu")) for _ in range(2))
-    assert means.add(*numbers(1.0, 0.5), weight=3).tolist() == [1.0, 0.5]
+    means.add(*numbers(1.0, 0.5), weight=3)
     other.load_state_dict(means.state_dict())
     for each in (means, other):
         each.add(*numbers(5.0, 0.0))
@@ -227,8 +227,7 @@ def test_it_trains_in_a_thread_too_and_with_its_log_on_a_full_disk(tmp_path, end
         ends_alike(PART1, folder)
 
 
-SURROUNDINGS = {"WORLD_SIZE": "1", "RANK": "3"}  # of a cluster: one process is the main one, whatever it is called
-SURROUNDINGS |= {"MPLBACKEND": "module://no_such_notebook.backend_inline"}
+SURROUNDINGS = {"MPLBACKEND": "module://no_such_notebook.backend_inline"}
 if f"{ROOT}{tempfile.gettempdir()}".isascii():  # else torch itself cannot be imported so, or the folder not be printed
     SURROUNDINGS |= {"PYTHONIOENCODING": "ascii", "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 

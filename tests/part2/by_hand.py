@@ -27,18 +27,23 @@ def train_plainly(generator, discriminator, recipe, batches) -> tuple[list[list[
     generator_optimizer, discriminator_optimizer = new_optimizer(generator), new_optimizer(discriminator)
     for batch, (real, z, learning_rate) in enumerate(batches, start=1):
         ones, zeros = torch.ones(len(real)), torch.zeros(len(real))
+        label = z[:, generator.latent_dim :]
+
+        def judged(images: torch.Tensor, label: torch.Tensor = label) -> torch.Tensor:
+            return discriminator.layers(torch.cat([images.flatten(1), label], 1)).squeeze(1)
+
         generator_optimizer.param_groups[0]["lr"] = learning_rate * recipe.generator_rate
         discriminator_optimizer.param_groups[0]["lr"] = learning_rate
 
         fake = generator(z)
-        opponents = discriminator(real) if paired else 0
-        g_loss = bce(sigmoid(discriminator(fake) - opponents), ones)
+        opponents = judged(real) if paired else 0
+        g_loss = bce(sigmoid(judged(fake) - opponents), ones)
         generator_optimizer.zero_grad()
         g_loss.backward()
         generator_optimizer.step()
 
         real, fake = real.clone().requires_grad_(), fake.detach().requires_grad_()
-        on_real, on_fake = discriminator(real), discriminator(fake)
+        on_real, on_fake = judged(real), judged(fake)
         if paired:
             d_loss, border = bce(sigmoid(on_real - on_fake), ones), (on_real.mean() + on_fake.mean()) / 2
         else:

@@ -98,6 +98,28 @@ def test_latent_points_are_normal_but_for_the_signs(monkeypatch):
     assert torch.equal(Generator(5, signs=2).draw(4, None)[:, :2], torch.full((4, 2), -3.0))
 
 
+def test_latent_points_end_with_a_2_at_the_label_that_is_named_or_drawn():
+    generator, label = Generator(5, signs=2, labels=3), torch.tensor([2, 0, 1])
+    z, plain = (g.draw(3, seeds.generator(0, "z"), label) for g in (generator, Generator(5, signs=2)))
+    assert torch.equal(z, torch.cat([plain, torch.tensor([[0.0, 0, 2], [2, 0, 0], [0, 2, 0]])], 1))
+    drawn = generator.draw(3000, seeds.generator(0, "z"))[:, 5:]
+    assert torch.equal(drawn.sort().values, torch.tensor([0.0, 0, 2]).expand(3000, 3))
+    assert ((drawn.mean(0) - 2 / 3).abs() < 0.1).all() and generator(z).shape == (3, 1, 28, 28)
+
+
+def test_labels_enter_the_discriminators_first_layer():
+    plain, discriminator = Discriminator(), Discriminator(labels=3)
+    weights = plain.state_dict()
+    weights["layers.0.weight"] = torch.cat([weights["layers.0.weight"], torch.ones(512, 3)], 1)
+    discriminator.load_state_dict(weights)
+    images, label = torch.rand(2, 1, 28, 28), torch.tensor([[0.0, 2, 0], [0, 0, 1]])
+    expected = nn.Sequential(*plain.layers[1:])(plain.layers[0](images.flatten(1)) + label.sum(1, keepdim=True))
+    torch.testing.assert_close(discriminator(images, label), expected.squeeze(1))
+    for wrong in (None, label[:, 1:]):
+        with pytest.raises(ValueError, match=r"label .*; expected .*\(n, 3\)"):
+            discriminator(images, wrong)
+
+
 @pytest.mark.parametrize("signs", [0, 2])
 def test_measured_statistics_are_those_of_the_activations(signs):
     generator = Generator(3, signs=signs)

@@ -57,6 +57,7 @@ CHANGES = {
     "reference": {"learning_rate": 2e-4},
     "improved": {"betas": (0.0, 0.99), "learning_rate": 5e-4, "halving": 20, "penalty": 0.3, "average": 0.9999},
     "crisp": {"generator_rate": 2, "halving": 0, "linear_decay": True, "signs": 20},
+    "conditional": {"labels": True},
     "reference_rmsprop": {"optimizer": "rmsprop"},
     "reference_schedule": {"halving": 20},
     "reference_wide": {"width": 2},
@@ -70,11 +71,12 @@ CHANGES = {
 }
 PLAIN = {"optimizer": "adam", "betas": (0.9, 0.999), "learning_rate": 1e-3, "generator_rate": 1, "halving": 0}
 PLAIN |= {"linear_decay": False, "loss": "non_saturating", "penalty": 0, "signs": 0, "average": 0, "width": 1}
-PLAIN |= {"epsilon": 1e-5}
+PLAIN |= {"epsilon": 1e-5, "labels": False}
 
 
 def test_every_recipe_changes_in_its_base_what_is_written_here():
-    base = {"reference": PLAIN, "improved": asdict(REFERENCE), "crisp": asdict(RECIPES["improved"])}
+    base = {"reference": PLAIN, "improved": asdict(REFERENCE)}
+    base |= dict.fromkeys(("crisp", "conditional"), asdict(RECIPES["improved"]))
     for name, recipe in RECIPES.items():
         assert asdict(recipe) == base.get(name, asdict(RECIPES[name.split("_")[0]])) | CHANGES[name], name
     optimizer = REFERENCE.make_optimizer(Discriminator())
@@ -96,9 +98,11 @@ def test_steps_are_the_assignments_loop_with_what_the_recipe_adds(recipe, in_flo
     """
     torch.manual_seed(0)
     recipe = replace(recipe, average=0.4 if recipe.average else 0)
-    generator, discriminator = NarrowGenerator(5), NarrowDiscriminator()
+    labels = 10 if recipe.labels else 0
+    generator, discriminator = NarrowGenerator(5, labels=labels), NarrowDiscriminator(labels=labels)
     images, full = first_digits().images.double(), torch.autocast("cpu", enabled=False)
-    batches = [(images[8 * k : 8 * k + 8], torch.randn(8, 5), 1e-3 / (k + 1)) for k in range(9)]
+    drawn = [generator.draw(8, None, first_digits().labels[8 * k : 8 * k + 8]) for k in range(9)]
+    batches = [(images[8 * k : 8 * k + 8], z, 1e-3 / (k + 1)) for k, z in enumerate(drawn)]
     game = Game(copy.deepcopy(generator), copy.deepcopy(discriminator), recipe)
     returned = []
     for k, (real, z, learning_rate) in enumerate(batches):

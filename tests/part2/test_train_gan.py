@@ -45,7 +45,7 @@ def test_a_run_is_the_loop_written_plainly(in_float64, light, tmp_path, monkeypa
     """Crisp for five epochs of two batches; of 90 images, 26 others are left over in each. The rate falls batch by
     batch. (What the other recipes' steps do: test_recipes.py.)"""
     images = first_digits().images[:90].double()
-    monkeypatch.setattr(part2.sources.files, "load_mnist", lambda _: Digits(first_digits().images.double(), None))
+    monkeypatch.setattr(part2.sources.files, "load_mnist", lambda _: Digits(first_digits().images.double(), first_digits().labels))
     flags = ["--recipe", "crisp", "--seed", 5, "--data_size", 90, "--n_epochs", 5, "--log_interval", 1]
     folder = PART2.start(tmp_path / "run", *flags, "--latent_dim", 22, "--learning_rate", 1e-3)
 
@@ -69,13 +69,13 @@ def test_a_run_is_the_loop_written_plainly(in_float64, light, tmp_path, monkeypa
 
 def test_the_recipes_sizes_reach_both_networks_and_a_checkpoint_says_what_trained_it(light, tmp_path, monkeypatch):
     """Sizes that no recipe has together."""
-    recipe = replace(RECIPES["reference"], width=2, epsilon=0.8, signs=3)
+    recipe = replace(RECIPES["reference"], width=2, epsilon=0.8, signs=3, labels=True)
     monkeypatch.setitem(RECIPES, "reference", recipe)
-    built, sizes = [], {"latent_dim": 6, "width": 2, "epsilon": 0.8, "signs": 3}
+    built, sizes = [], {"latent_dim": 6, "width": 2, "epsilon": 0.8, "signs": 3, "labels": 10}
     monkeypatch.setattr(part2.train_gan, "Generator", lambda **of: built.append(of) or NarrowGenerator(**of))
-    monkeypatch.setattr(part2.train_gan, "Discriminator", lambda of: built.append(of) or NarrowDiscriminator(of))
+    monkeypatch.setattr(part2.train_gan, "Discriminator", lambda *of: built.append(of) or NarrowDiscriminator(*of))
     saved = PART2.saved(PART2.start(tmp_path / "run", "--recipe", "reference"))
-    assert built == [sizes, 2] and "average" not in saved
+    assert built == [sizes, (2, 10)] and "average" not in saved
     assert saved.items() >= (sizes | {"recipe": asdict(recipe), "data": {"name": "MNIST", "size": 100}}).items()
 
 
