@@ -150,9 +150,9 @@ class Game:
     def step(
         self, real: torch.Tensor, z: torch.Tensor, batch: int, autocast: torch.autocast
     ) -> tuple[torch.Tensor, ...]:
-        """Train both networks on a batch of real images (n, 1, 28, 28) and as many z, once each.
+        """Train both networks on a batch of real images (n, 1, 28, 28) and as many z (with their labels), once each.
 
-        z holds the real images' labels, if the recipe uses any. `batch` counts from 0. Returns the generator's loss, the discriminator's, and the discriminator's accuracy on
+        `batch` counts from 0. Returns the generator's loss, the discriminator's, and the discriminator's accuracy on
         real and on generated images. (On CUDA the next call overwrites them.)
         """
         penalised = self.recipe.penalty > 0 and batch % PENALTY_INTERVAL == 0

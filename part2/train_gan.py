@@ -2,7 +2,7 @@
 
     python part2/train_gan.py                        the improved recipe, 200 epochs
     python part2/train_gan.py --n_epochs 10          the same, a few minutes: readable digits
-    python part2/train_gan.py --recipe crisp         fewer digits are smudged, they vary a little less
+    python part2/train_gan.py --recipe conditional   draws the digit that is asked for; crisp, …: recipes/recipes.py
     python part2/train_gan.py --recipe reference     exactly the assignment's loop
     python part2/train_gan.py --images FOLDER        other images than MNIST's; an epoch is as long as MNIST's
 
@@ -65,19 +65,18 @@ def train(args: argparse.Namespace) -> Path:
 
     recipe = RECIPES[args.recipe]
     sizes = {"latent_dim": args.latent_dim, "width": recipe.width, "epsilon": recipe.epsilon, "signs": recipe.signs}
-    sizes |= {"labels": count_labels(labels) if recipe.labels else 0}
+    sizes["labels"] = count_labels(labels) if recipe.labels else 0
     torch.manual_seed(args.seed)  # the initial weights; nothing else draws from the global generator
     generator = Generator(**sizes).to(device)
     game = Game(generator, Discriminator(recipe.width, sizes["labels"]).to(device), recipe)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16")
     grid_z = generator.draw(GRID**2, seeds.generator(args.seed, "grid")).to(device)
-    learners = game.learners()
     judge = Judge(args.eval_split, device) if args.eval_interval else None
 
     run = Run.open(args, SCRIPT, f"part2/{args.recipe}-seed{args.seed}", KIND)
     progress, means = Progress(), RunningMeans(*MEANS, device=device)
     description = {**sizes, "recipe": recipe, "data": source.describe(images)}
-    learners["means"] = means
+    learners = {**game.learners(), "means": means}
     training = Training(run, args.checkpoint_interval, description, learners, progress)  # loads a resumed run's state
     columns = {"epoch": "d", "batch": "d", **dict.fromkeys(MEANS, ".3f"), "seconds": ".1f"}
     table = cli.Table(**columns, **({"floors": ".2f"} if judge else {}))

@@ -28,20 +28,25 @@ AN_EPOCH = {"generator_loss": 1.8, "discriminator_loss": 2.6, "accuracy_real": 0
 
 
 @pytest.mark.parametrize("name", ["board", "collapse", "compare", "crisp", "levers", "soon", "bf16", "board-bf16"])
-def test_the_published_tables_follow_from_the_recorded_runs(name, tmp_path, monkeypatch):
-    """And the pictures: a line for each run over the epochs, and its end; the last line is that of real images."""
-    saved = []
-    monkeypatch.setattr(part2.compare, "save_figure", lambda figure, path: saved.append(figure))
+def test_the_published_tables_follow_from_the_recorded_runs(name, tmp_path, figures):
+    """And the pictures: each run's distance at the end; of up to six recipes a line for each run leads there."""
+    saved = figures(part2.compare)
     for file in ("runs.csv", "curves.csv", "digits.png"):
         shutil.copy(PUBLISHED / name / file, tmp_path)
     redraw(tmp_path)
     for file in ("table.md", "board.md"):
         assert (tmp_path / file).read_text(encoding="utf-8") == (PUBLISHED / name / file).read_text(encoding="utf-8")
     *runs, real = read_csv(tmp_path / "runs.csv")
-    over_epochs, end = saved[0].axes
-    ends = sorted(x for points in end.collections for x in points.get_offsets()[:, 0])
-    assert sorted(line.get_ydata()[-1] for line in over_epochs.lines[:-1]) == pytest.approx(ends, rel=1e-5)
-    assert ends == pytest.approx(sorted(run["frechet"] / real["frechet"] for run in runs)) and len(saved) == 2
+    *lines, of_real_images = saved[0].axes[0].lines
+    ends = [line.get_xdata() if name == "levers" else line.get_ydata()[-1:] for line in lines]
+    floors = sorted(run["frechet"] / real["frechet"] for run in runs)
+    assert sorted(np.concatenate(ends)) == pytest.approx(floors, rel=1e-5) and len(saved) == 2
+    assert set(np.ravel(of_real_images.get_data())) >= {1}
+    strips, order = saved[1].axes[0].images[0].get_array(), [f"{run['recipe']} {run['seed']}" for run in runs]
+    labels = [label.get_text() for label in saved[1].axes[0].get_yticklabels()]
+    assert sorted(labels) == sorted(order) and strips.shape == (30 * len(runs) - 2, 478)
+    last = order.index(labels[-1])
+    assert np.array_equal(strips[-28:], np.asarray(Image.open(PUBLISHED / name / "digits.png"))[30 * last :][:28])
 
 
 ODD = [("runs.csv", b",recipe,", b",r,"), ("curves.csv", b",epoch,", b",e,"), ("runs.csv", b"real training", b"real")]

@@ -45,7 +45,9 @@ def test_a_run_is_the_loop_written_plainly(in_float64, light, tmp_path, monkeypa
     """Crisp for five epochs of two batches; of 90 images, 26 others are left over in each. The rate falls batch by
     batch. (What the other recipes' steps do: test_recipes.py.)"""
     images = first_digits().images[:90].double()
-    monkeypatch.setattr(part2.sources.files, "load_mnist", lambda _: Digits(first_digits().images.double(), first_digits().labels))
+    monkeypatch.setattr(
+        part2.sources.files, "load_mnist", lambda _: Digits(first_digits().images.double(), first_digits().labels)
+    )
     flags = ["--recipe", "crisp", "--seed", 5, "--data_size", 90, "--n_epochs", 5, "--log_interval", 1]
     folder = PART2.start(tmp_path / "run", *flags, "--latent_dim", 22, "--learning_rate", 1e-3)
 
