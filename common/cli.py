@@ -231,6 +231,8 @@ class ProgressBar(tqdm):
             self.n += n
             if not self._is_said and time.monotonic() - self._began > 10:
                 print_line(f"{self._unit} {self.n:,} of {self.total:,}; about {self.left()} left")
+        elif self.n >= self.total:
+            self.close()  # so that nobody waits for it
 
     def left(self) -> str:
         """The time left at the mean pace so far, as 12:03 or 1:12:03."""

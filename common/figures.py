@@ -25,12 +25,14 @@ STYLES = [
 def new_figure(width: float, height: float, **settings):
     """A figure of `width` × `height` inches, drawn off screen.
 
-    Until `save_figure`, matplotlib's own style with these `settings` takes the place of the user's.
+    Until `save_figure`, matplotlib's own style with these `settings` takes the place of the user's. Its text of 10
+    points has digits 9 pixels high where a page shows 9 inches on 838 pixels.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
-    style = matplotlib.rc_context(matplotlib.rcParamsDefault | settings)
+    ours = {"axes.titlesize": "medium", "legend.frameon": False, **settings}
+    style = matplotlib.rc_context(matplotlib.rcParamsDefault | ours)
     style.__enter__()
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     figure.style = style
@@ -70,15 +72,42 @@ def log_ticks(axis) -> None:
 
 def draw_metrics(rows: list[dict], x: str, panels: dict[str, dict[str, str]]):
     """A figure with a panel for each y label: {y label: {name of a line: its column in `rows`}}, over the column x."""
-    figure, marker = new_figure(9, 3.3), "o" if len(rows) == 1 else ""
+    figure = new_figure(9, 3.3)
     for axes, (ylabel, columns) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
-        for (name, column), style in zip(columns.items(), cycle(STYLES), strict=False):
-            y = [row[column] for row in rows]
-            axes.plot([row[x] for row in rows], y, label=name, linewidth=1.4, marker=marker, **style)
+        _draw_columns(axes, rows, x, columns)
         axes.set(xlabel=x, ylabel=ylabel)
-        plain_axes(axes)
-        axes.legend(frameon=False)
+        if len(columns) > 1:
+            axes.legend()
     return figure
+
+
+def draw_cases(cases: dict[str, list[dict]], x: str, panels: dict[str, dict[str, str]], sheets: Sequence = ()):
+    """A figure with a column for each case, {title: rows}: the panels of `draw_metrics`, one below the other, with one
+    y axis for each row of them; at the foot its grey picture, if there are `sheets`. Returns figure and axes."""
+    n = len(panels)
+    figure = new_figure(9, 0.7 + 2 * n + 1.2 * bool(sheets))
+    grid = figure.subplots(n + bool(sheets), len(cases), sharey="row", squeeze=False)
+    for k, (title, rows) in enumerate(cases.items()):
+        for axes, (ylabel, columns) in zip(grid[:n, k], panels.items(), strict=True):
+            _draw_columns(axes, rows, x, columns)
+            axes.set_ylabel("" if k else ylabel)
+        grid[0, k].set_title(title)
+        grid[n - 1, k].set_xlabel(x)
+    for axes, sheet in zip(grid[-1], sheets, strict=False):
+        axes.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes.set_axis_off()
+    return figure, grid
+
+
+def _draw_columns(axes, rows: list[dict], x: str, columns: dict[str, str]) -> None:
+    """A line for each of the columns that rows have: {name of a line: column}."""
+    from matplotlib.ticker import MaxNLocator
+
+    for (name, column), style in zip(columns.items(), cycle(STYLES), strict=False):
+        points = np.array([(row[x], row[column]) for row in rows if column in row]).reshape(-1, 2)
+        axes.plot(*points.T, label=name, linewidth=1.4, marker="o" * (len(points) == 1), **style)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+    plain_axes(axes)
 
 
 def tile(images: torch.Tensor, columns: int, gap: int = 2) -> np.ndarray:

@@ -7,28 +7,33 @@ runs/NAME     a run's own folder, and runs/NAME.log what it prints; once its row
 
 import contextlib
 import importlib
+import itertools
 import math
 import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from statistics import stdev
 from threading import Event, Lock
 from types import ModuleType
 from typing import NamedTuple
 
-from common.cli import UserError, progress_bar
-from common.files import claim_folder, lock_folder, read_csv, read_json, reading, write_csv
+from common.cli import UserError, print_line, progress_bar, quoted
+from common.files import claim_folder, lock_folder, read_csv, read_json, read_metrics, reading, write_csv
 from common.machine import ROOT
 from common.runs import plain, read_config
+from common.training import STOP
 
 import torch
+from tqdm import tqdm
 
 NO_SETTINGS = {"run", "out_dir", "resume", "checkpoint_interval", "tensorboard", "processes", "device"}
+LIMITS = {"n_epochs": "epoch", "max_epoch": "epoch", "max_batches": "batch"}  # settings; columns of the metrics
 COLUMNS = {"precision": "number_format"}  # of settings; a measure is called precision too
 T_975 = {3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}  # by number of runs
 
@@ -66,10 +71,11 @@ def make_runs(
     """Make the runs that are planned and not yet in the study's tables, `jobs` of them at once; returns all rows.
 
     A run that was begun is resumed, or if its script cannot do that, made anew, and the folder begun gets another name.
-    When one is finished, its row is added to runs.csv, the rows of `curve(folder)` to curves.csv, and `keep(folder,
-    name)` may keep pictures. If one fails, on Ctrl-C and on SIGTERM, the others are told to save and stop (on Windows
-    they are ended, and the last checkpoint stays). UserError if a run in the tables or in runs/ has other settings than
-    planned, or if it differs from the plan in a setting that must be `alike` in all runs.
+    If a process from before a crash still makes it, it is waited for. When a run is finished, its row is added to
+    runs.csv, the rows of `curve(folder)` to curves.csv, and `keep(folder, name)` may keep pictures. If one fails, or on
+    a signal, the others are told to save and stop (on Windows they are ended, and the last checkpoint stays). UserError
+    if a run in the tables or in runs/ has other settings than planned, or if it differs from the plan in a setting that
+    must be `alike` in all runs.
     """
     plan = list({run.name: run for run in plan}.values())  # a seed may be named twice
     wanted = {run.name: run.settings() for run in plan}
@@ -107,50 +113,112 @@ def make_runs(
     return read_csv(out_dir / "runs.csv")
 
 
+def how_far(folder: Path) -> tuple[str, float]:
+    """How far a run is by the last row of its metrics, in words and as a share: ("epoch 3 of 200", 0.01); the third may
+    not have ended."""
+    with contextlib.suppress(UserError), reading(folder):
+        settings, row = read_config(folder)["arguments"], read_metrics(folder)[-1]
+        for limit, unit in LIMITS.items():
+            if limit in settings and unit in row:
+                return f"{unit} {row[unit]:,} of {settings[limit]:,}", (row[unit] - 1) / settings[limit]
+    return "begins", 0.0
+
+
+def _status(folder: Path, under_way: list[str], shares: dict[str, float], begun: float, seconds: float) -> str:
+    """How many runs are made, the time left, how far those under way are. `shares`, the share of each run that is made,
+    is brought up to date; their sum was `begun`, `seconds` ago."""
+    words = []
+    for name in under_way:
+        text, share = how_far(folder / name)
+        shares[name] = max(share, shares[name])
+        words.append(f"{name}: {text}")
+    done, n = sum(shares.values()), len(shares)
+    left = f", about {tqdm.format_interval(seconds * (n - done) / (done - begun))} left" if done > begun else ""
+    return f"{list(shares.values()).count(1)} of {n} runs made{left}; {', '.join(words)}"
+
+
+def _is_held(folder: Path) -> bool:
+    """Is a process writing to this run, one from before a crash?"""
+    try:
+        if folder.exists():
+            lock_folder(folder).release()
+    except UserError:
+        return True
+    return False
+
+
 def _run_all(folder: Path, plan: list[PlannedRun], jobs: int, add: Callable[[str], None]) -> None:
-    """Start a process for each run and wait for all; `add(name)` is called after each."""
-    under_way, stopping, adding = [], Event(), Lock()
+    """Start a process for each run, say how far they are, and wait for all; `add(name)` is called after each."""
+    under_way, stopping, adding, numbers = {}, Event(), Lock(), itertools.count(1)
     threads = str(max(1, torch.get_num_threads() // jobs))
     environment = {"OMP_NUM_THREADS": threads, **os.environ}  # the user's own setting has priority
+    shares = {run.name: how_far(folder / run.name)[1] for run in plan}
+    begun, started, next_line = sum(shares.values()), time.monotonic(), 60.0
 
     def make(run: PlannedRun) -> None:
         if stopping.is_set():
             return
-        place, result = folder / run.name, folder / run.name / "result.json"
-        begun, flags = (place / "config.json").exists(), [*run.flags, "--out_dir", place]
-        if begun and not result.exists():
-            lock_folder(place).release()  # UserError as long as a process from before a crash is writing to it
-        if not result.exists():
-            if begun and "checkpoint_interval" in read_config(place)["arguments"]:  # of a train script
-                flags = ["--resume", place]
-            elif begun:
-                place.rename(f"{place}-stopped-{time.strftime('%Y%m%d-%H%M%S')}")
-            log = folder / f"{run.name}.log"
+        place, log = folder / run.name, folder / f"{run.name}.log"
+        result, under_way[run.name] = place / "result.json", None
+        print_line(f"run {next(numbers)} of {len(plan)}: {run.name}")
+        while not result.exists() and not stopping.is_set():
+            if _is_held(place):
+                stopping.wait(1)
+                continue
+            flags = [*run.flags, "--out_dir", place]
+            if (place / "config.json").exists():
+                if "checkpoint_interval" in read_config(place)["arguments"]:  # of a train script
+                    flags = ["--resume", place]
+                else:
+                    place.rename(f"{place}-stopped-{time.strftime('%Y%m%d-%H%M%S')}")
             with log.open("a") as output:
                 command = [sys.executable, ROOT / run.script, *flags]
                 process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
-                under_way.append(process)
+                under_way[run.name] = process
                 if stopping.is_set():  # while it was being started
                     process.terminate()
                 status = process.wait()
-            if status and not result.exists():  # a process from before a crash may have made the run meanwhile
+            if not result.exists() and not _is_held(place):
                 raise UserError(f"{run.name} ended with exit status {status}; see {log}", status=1)
-        with adding:
-            add(run.name)
+        if result.exists():
+            with adding:
+                add(run.name)
+            shares[run.name] = 1.0
+        del under_way[run.name]
 
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    with ThreadPoolExecutor(jobs) as pool, progress_bar(len(plan), "run") as bar:
-        try:
-            for job in as_completed([pool.submit(make, run) for run in plan]):
-                job.result()
-                bar.update()
-        except BaseException:
-            stopping.set()
-            for process in under_way:
-                process.terminate()
-            raise
-        finally:
-            signal.signal(signal.SIGTERM, before)
+    heard = [number for number in STOP if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, _: sys.exit(128 + number)) for number in heard}
+    try:
+        with ThreadPoolExecutor(jobs) as pool, progress_bar(len(plan), "run") as bar:
+            bar.bar_format = "{desc}"
+            if plan:
+                print_line(f"what a run prints: {folder / 'NAME.log'}".replace(f"{Path.cwd()}{os.sep}", ""))
+            try:
+                waiting = {pool.submit(make, run) for run in plan}
+                while waiting:
+                    seconds = time.monotonic() - started
+                    if not bar.disable:
+                        bar.set_description_str(_status(folder, list(under_way), shares, begun, seconds))
+                    elif seconds > next_line:
+                        status = _status(folder, list(under_way), shares, begun, seconds)
+                        print_line(textwrap.shorten(status, 80, placeholder=" …"))
+                        next_line = min(1.5 * seconds, seconds + 600)
+                    ended, waiting = wait(waiting, 5, FIRST_COMPLETED)
+                    for job in ended:
+                        job.result()
+            except BaseException:
+                stopping.set()
+                if alive := [process for process in list(under_way.values()) if process and process.poll() is None]:
+                    print_line("stopping as soon as the runs under way have saved")
+                for process in alive:
+                    process.terminate()
+                raise
+    except SystemExit:  # a signal
+        print_line(f"stopped; to continue: {' '.join(map(quoted, sys.orig_argv))}")
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def to_row(folder: Path) -> dict:

@@ -21,11 +21,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import cli, seeds
-from common.runs import Run, parse_args_or_resume
+from common.runs import Run, command, parse_args_or_resume
 from common.training import RunningMeans, Training, prepared
 from part2.gan import Discriminator, Game, Generator
 from part2.judges.judge import SPLITS, WITHOUT_VALIDATION, Judge
-from part2.networks.pictures import GRID, MEANS, by_epoch, draw_grid, draw_summary
+from part2.networks.pictures import GRID, MEANS, at_the_end, draw_grid, draw_summary
 from part2.networks.trained import KIND
 from part2.recipes.recipes import PRECISIONS, RECIPES
 from part2.sources.files import EPOCH, Source, add_image_flags, count_labels
@@ -78,8 +78,8 @@ def train(args: argparse.Namespace) -> Path:
     description = {**sizes, "recipe": recipe, "data": source.describe(images)}
     learners = {**game.learners(), "means": means}
     training = Training(run, args.checkpoint_interval, description, learners, progress)  # loads a resumed run's state
-    columns = {"epoch": "d", "batch": "d", **dict.fromkeys(MEANS, ".3f"), "seconds": ".1f"}
-    table = cli.Table(**columns, **({"floors": ".2f"} if judge else {}))
+    columns = {"epoch": "d", "batch": ",d", **MEANS, "seconds": ".1f", "left": "s"}
+    table = cli.Table(**columns, **({"floors": ".2f ÷floor"} if judge else {}))
     order = batches(len(images), batch_size, args.seed, progress.batch, device)
     bar = cli.progress_bar(last_batch, "batch", done=progress.batch)
     with training, bar:
@@ -95,7 +95,7 @@ def train(args: argparse.Namespace) -> Path:
                 row |= {"seconds": training.seconds(), **quality}
                 run.log(row, progress.batch)
                 if rest == 0:
-                    table.print_row(row)
+                    table.print_row(row | {"left": bar.left()})
             if progress.batch % args.save_interval == 0 or progress.batch == last_batch:
                 with training.off_the_clock():
                     draw_grid(run, game, grid_z, progress.batch)
@@ -112,30 +112,30 @@ def train(args: argparse.Namespace) -> Path:
         training.at_end()
         result = {"epochs": args.n_epochs, "batches": last_batch, "seconds": training.seconds()}
         draw_summary(run.folder, batches_per_epoch)
-        final = by_epoch(run.folder)[-1]
-        result |= {"discriminator_accuracy": (final["accuracy_real"] + final["accuracy_fake"]) / 2}
-        left_out = ("epoch", "batch", "seconds", "accuracy_real", "accuracy_fake")
-        result |= {name: value for name, value in final.items() if name not in left_out}
-        run.finish(result | {"recipe_fields": asdict(recipe)})
+        run.finish(result := {**result, **at_the_end(run.folder), "recipe_fields": asdict(recipe)})
     cli.print_line(f"pictures: {run.folder / 'progress.png'}, curves.png and training.gif beside it")
+    if (accuracy := result["discriminator_accuracy"]) > 0.9 and args.recipe.startswith("reference"):
+        cli.print_line(f"D wins ({accuracy:.0%} right): are digits broken, or all alike? Try --recipe improved")
+    cli.print_line(f"next: {command('part2/sample.py', '--run', run.folder)}")
     return run.folder
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
-    add = parser.add_argument
-    add("--recipe", choices=RECIPES, default="improved", help="reference: the assignment's loop; all: recipes.py")
-    add("--n_epochs", type=cli.int_between(1), default=200, help="passes over the images; of --images 60,000 each")
+    images = parser.add_argument_group("the images")
+    images.add_argument("--data_size", type=cli.int_between(2, 60_000), default=60_000, help="the first N of them")
+    add_image_flags(images, "train on these instead")
+    add, passes = parser.add_argument_group("training").add_argument, "over the images; of --images 60,000 each"
+    add("--recipe", metavar="NAME", choices=RECIPES, default="improved", help=f"one of {', '.join(RECIPES)}")
+    add("--n_epochs", "--epochs", type=cli.int_between(1), default=200, help=f"passes {passes}")
     add("--batch_size", type=cli.int_between(2, 60_000), default=64, help="images in a batch")
     add("--learning_rate", type=cli.float_between(0), help="of the discriminator, at first; if not given, the recipe's")
     add("--latent_dim", type=cli.int_between(1, 10_000), default=100, help="length of the noise vector z")
     add("--save_interval", type=cli.int_between(1), default=500, help="batches between two grids of digits")
     add("--log_interval", type=cli.int_between(1), default=100, help="batches between two rows of metrics")
-    add("--data_size", type=cli.int_between(2, 60_000), default=60_000, help="training images, the first ones")
     add("--eval_interval", type=cli.int_between(0), default=0, help="epochs between two measurements; 0: never")
     add("--eval_split", choices=SPLITS, default="validation", help="real images for these measurements")
     add("--precision", choices=PRECISIONS, default="float32", help="of the networks' matrix products")
-    add_image_flags(parser, "train on these instead")
     cli.add_shared_flags(parser)
     cli.add_training_flags(parser)
     may_change = {"save_interval", "checkpoint_interval", "tensorboard"}

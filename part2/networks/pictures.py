@@ -13,7 +13,9 @@ import torch
 from PIL import Image
 
 GRID = 5  # digits along each side of a grid
-MEANS = ("generator_loss", "discriminator_loss", "accuracy_real", "accuracy_fake")  # over the batches of a row
+# Means over the batches of a row, and how a table shows them.
+MEANS = {"generator_loss": ".3f G_loss", "discriminator_loss": ".3f D_loss"}
+MEANS |= {"accuracy_real": ".3f D_real", "accuracy_fake": ".3f D_fake"}
 
 
 @torch.no_grad()
@@ -34,6 +36,13 @@ def by_epoch(folder: Path) -> list[dict]:
     return epochs
 
 
+def at_the_end(folder: Path) -> dict:
+    """What a result says of a run's last epoch: its measures, and how often the discriminator was right."""
+    last = by_epoch(folder)[-1]
+    right = {"discriminator_accuracy": (last.pop("accuracy_real") + last.pop("accuracy_fake")) / 2}
+    return right | {name: value for name, value in last.items() if name not in ("epoch", "batch", "seconds")}
+
+
 def grids_of(folder: Path) -> list[Path]:
     """The grids that a run has drawn, in their order; other files that lie there do not count."""
     return sorted(path for path in (folder / "grids").glob("*.png") if path.stem.isdecimal())
@@ -42,25 +51,31 @@ def grids_of(folder: Path) -> list[Path]:
 def draw_summary(folder: Path, batches_per_epoch: int) -> None:
     """progress.png, curves.png and training.gif, from what the run has left in its folder."""
     grids = grids_of(folder)
-    figure = new_figure(9, 3.3)
-    panels = zip(figure.subplots(1, 3), ("start", "middle", "end"), (0, len(grids) // 2, -1), strict=True)
-    for axes, name, k in panels:
-        axes.imshow(Image.open(grids[k]), cmap="gray", vmin=0, vmax=255)
-        axes.set_title(f"{name}: batch {int(grids[k].stem):,}", fontsize=10)
+    shown = {"start": grids[0], "middle": grids[len(grids) // 2], "end": grids[-1]}
+    if len(grids) == 2:
+        del shown["middle"]
+    figure = new_figure(9, 9 / len(shown) + 0.3)
+    for axes, (name, path) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
+        axes.imshow(Image.open(path), cmap="gray", vmin=0, vmax=255)
+        axes.set_title(f"{name}: epoch {int(path.stem) / batches_per_epoch:.3g}")
         axes.set_axis_off()
     save_figure(figure, folder / "progress.png")
-
-    rows = [{**row, "epoch": row["batch"] / batches_per_epoch} for row in read_metrics(folder)]
-    for row in rows:
-        row |= {name: 100 * row[name] for name in ("accuracy_real", "accuracy_fake")}
-    accuracies = {"on real images": "accuracy_real", "on generated images": "accuracy_fake"}
-    panels = {"loss (nats)": {"generator": "generator_loss", "discriminator": "discriminator_loss"}}
-    figure = draw_metrics(rows, "epoch", panels | {"discriminator's accuracy (%)": accuracies})
-    right = figure.axes[1]
-    right.axhline(50, color="black", linewidth=0.8, linestyle=":")
-    right.annotate("50 %: cannot tell", (rows[-1]["epoch"], 45), ha="right", fontsize=8)
-    right.set_ylim(0, 102)
-    save_figure(figure, folder / "curves.png")
-
+    rows = by_epoch(folder)
+    if len(rows) < 10:  # too few points for a curve
+        rows = [row | {"epoch": row["batch"] / batches_per_epoch} for row in read_metrics(folder)]
+    draw_curves(rows, folder / "curves.png")
     shown = np.unique(np.geomspace(1, len(grids), 48).round().astype(int)) - 1  # early digits change faster
     save_animation([np.asarray(Image.open(grids[k])) for k in shown], folder / "training.gif", scale=1)
+
+
+def draw_curves(rows: list[dict], path: Path) -> None:
+    """The losses and the discriminator's accuracy over epochs: of a run's metrics, or its rows of a curves.csv."""
+    rows = [row | {name: 100 * row[name] for name in ("accuracy_real", "accuracy_fake")} for row in rows]
+    losses = {"generator": "generator_loss", "discriminator": "discriminator_loss"}
+    accuracies = {"on real images": "accuracy_real", "on generated images": "accuracy_fake"}
+    figure = draw_metrics(rows, "epoch", {"loss (nats)": losses, "discriminator's accuracy (%)": accuracies})
+    right = figure.axes[1]
+    right.axhline(50, color="0.5", linewidth=0.8, label="cannot tell")
+    right.set_ylim(0, 102)
+    right.legend()
+    save_figure(figure, path)

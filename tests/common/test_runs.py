@@ -3,10 +3,11 @@
 import argparse
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 from common import files, machine, runs
-from common.cli import UserError
+from common.cli import UserError, quoted
 from common.files import lock_folder, read_json, read_metrics, write_json
 from common.find import find_run, newest
 from common.runs import Run, path_as_text, read_config
@@ -177,6 +178,19 @@ def test_a_config_is_that_of_a_run_or_beside_a_checkpoint_and_none_where_it_need
             read_config(tmp_path, required)
     write_json(path, config := {"script": "s.py", "arguments": {"seed": 3}})
     assert read_config(tmp_path) == read_config(checkpoint) == config
+
+
+def test_a_command_can_be_pasted_and_is_short_where_it_can_be(tmp_path, monkeypatch):
+    """In an environment that is active, `python` does; a name that begins with - would be taken for a flag."""
+    for here, found in ((machine.ROOT, sys.executable), (tmp_path, None)):
+        monkeypatch.chdir(here)
+        monkeypatch.setattr(runs.shutil, "which", lambda name, found=found: found)
+        script, folder = Path(SCRIPT), Path("a run")
+        if here == tmp_path:
+            script, folder = machine.ROOT / script, tmp_path / "-a run"
+        python = "python" if found else quoted(sys.executable)
+        command = runs.command(SCRIPT, "--resume", here / folder)
+        assert command == f"{python} {quoted(script)} --resume {quoted(folder)}"
 
 
 def test_a_path_in_the_project_is_recorded_from_its_root_another_one_as_it_is(tmp_path, monkeypatch):

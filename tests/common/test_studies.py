@@ -245,7 +245,8 @@ def test_a_signal_stops_the_run_under_way_which_saves_and_begins_no_other(number
     assert signal.signal(signal.SIGINT, before) is signal.default_int_handler and caught.value.code == 128 + number
     logs = f"what a run prints: {tmp_path / 'study/runs/NAME.log'}"
     last = "stopped; to continue: python part1/sweep.py --out_dir 'my study'"
-    assert capsys.readouterr().out.splitlines() == [logs, "run 1 of 2: waits", last]
+    stopping = "stopping as soon as the runs under way have saved"
+    assert capsys.readouterr().out.splitlines() == [logs, "run 1 of 2: waits", stopping, last]
     assert (tmp_path / "study/runs/waits/saved").exists() and not (tmp_path / "study/runs/third.log").exists()
 
 

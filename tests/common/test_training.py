@@ -21,7 +21,7 @@ from common.runs import Run
 from common.training import RunningMeans, Training
 from tests import tiny_runs
 from tests.conftest import ROOT
-from tests.faults import EVERY, child, end, wait_until
+from tests.faults import EVERY, wait_until
 from tests.tiny_runs import PART1, PART2, PROVED, after_step, all_scripts, die, raise_signal, rows_in, stop
 
 import pytest
@@ -221,7 +221,9 @@ def test_tensorboard_gets_every_number_of_every_row_once_and_changes_nothing(scr
 def test_it_trains_in_a_thread_too_and_with_its_log_on_a_full_disk(tmp_path, ends_alike):
     thread = threading.Thread(target=PART1.start, args=(tmp_path / "thread",))
     thread.start()
-    assert end(child(PART1, Path("/dev/full"), *PART1.tiny.split(), "--out_dir", tmp_path / "full")) == 0
+    command = [sys.executable, PART1.module.__file__, *PART1.tiny.split(), "--threads=1", f"--out_dir={tmp_path}/full"]
+    with Path("/dev/full").open("w") as full:
+        assert subprocess.run(command, stdout=full, stderr=full, check=False).returncode == 0
     thread.join()
     for folder in (tmp_path / "thread", tmp_path / "full"):
         ends_alike(PART1, folder)

@@ -7,6 +7,7 @@ from part1 import train
 from part1.networks.trained import load
 from part1.palindromes import draw_dataset, encode, split
 from part1.tasks.memory import evaluate, training_digits
+from tests.test_commands import check
 from tests.tiny_runs import PART1, differences
 
 import pytest
@@ -112,6 +113,28 @@ def test_the_best_epoch_by_validation_is_kept(scores, best, run, monkeypatch):
     assert differences(weights[3], weights[best - 1]) == []  # what test was read with
     assert (result["best_epoch"], result["test_accuracy"]) == (best, 0.25)
     assert result["validation_accuracy"] == scores[best - 1][1]
+
+
+ENDS = [  # accuracy, flags, what is advised, which script comes next
+    (0.96, [], "", "show_gates"),
+    (0.94, [], "a larger --max_epoch or --data_size", "show_gates"),
+    (0.1, ["--model", "rnn"], "--model lstm --init memory", "evaluate"),
+    (0.1, ["--model", "torch_lstm", "--init", "normal"], "--model lstm --init memory", "show_gates"),
+]
+
+
+@pytest.mark.parametrize(("accuracy", "flags", "advice", "then"), ENDS)
+def test_it_prints_lines_of_80_columns_advice_where_it_is_weak_and_the_next_command(
+    accuracy, flags, advice, then, run, monkeypatch, capsys
+):
+    scripted(monkeypatch, (0.1, accuracy))
+    folder = run(PART1, *flags)
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[-2:] == ["seconds", "left"] and lines[3].endswith(" 00:00")  # after both epochs
+    assert max(len(line) for line in lines if str(folder) not in line) <= 80
+    assert [line for line in lines if "weak" in line] == ([f"weak (chance: 0.1); try {advice}"] if advice else [])
+    assert f" part1/{then}.py --run {folder}" in last
+    check(last.removeprefix("next: "))
 
 
 def test_training_stops_after_enough_perfect_epochs_in_a_row(run, monkeypatch):

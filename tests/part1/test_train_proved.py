@@ -78,7 +78,7 @@ def test_the_learning_rate_falls_in_the_second_half_to_2_percent(run, optimizer_
     assert rates[:101] == [0.01] * 101 and rates[150] == pytest.approx(0.005) and rates[-1] == pytest.approx(0.0002)
 
 
-def test_it_stops_at_a_proof_and_says_so(run, monkeypatch):
+def test_it_stops_at_a_proof_and_says_so(run, monkeypatch, capsys):
     rounds, proof = [], Certificate("", 1.5, 3, None)
 
     def certify_second(network, symbols, task, *args):
@@ -90,11 +90,14 @@ def test_it_stops_at_a_proof_and_says_so(run, monkeypatch):
     result = read_json(folder / "result.json")
     assert len(rounds) == 3 and rounds[0] == rounds[1] and rounds[2] == ()  # at the end, as many as ever
     assert (result["batches"], result["proved"], result["margin"], result["rounds"]) == (10, True, 1.5, 3)
+    assert "hint" not in capsys.readouterr().out
     assert result["why_not"] == "" and [row["batch"] for row in read_metrics(folder)] == [5, 10]
 
 
-def test_it_leaves_its_last_network_and_a_result_that_the_scripts_find_too(run, answer):
+def test_it_leaves_its_last_network_and_a_result_that_the_scripts_find_too(run, answer, capsys):
     folder = run(PROVED, "--lengths", "3", "10")
+    hint, last = capsys.readouterr().out.splitlines()[-2:]
+    assert hint.startswith("hint: try a larger --data_size") and last.endswith(f" part1/certify.py --run {folder}")
     result, network = read_json(folder / "result.json"), load_network(folder)
     assert differences(dict(network.state_dict()), dict(PROVED.saved(folder)["network"])) == []
     assert result["parameters"] == 4 * 8 * (11 + 8 + 1) + 10 * (8 + 1) and result["sequences_seen"] == 36
