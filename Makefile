@@ -7,7 +7,7 @@ DEMO   := outputs/demo-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: help demo test soak lint bench report
 help:
-	@echo "make demo     train the LSTM and, briefly, the GAN; walk between digits; list the pictures (minutes)"
+	@echo "make demo     prove a memory; train the GAN briefly; walk between digits; list the pictures (minutes)"
 	@echo "make test     the test suite (minutes)"
 	@echo "make soak     the test suite with all fault injections (longer)"
 	@echo "make lint     ruff: style and format"
@@ -30,12 +30,13 @@ always:
 	@touch $@
 
 demo: .venv/runtime
-	$(PY) part1/train.py --input_length 10 --out_dir $(DEMO)/lstm
+	$(PY) part1/train_proved.py --data_size 500 --out_dir $(DEMO)/lstm
+	$(PY) part1/certify.py --run $(DEMO)/lstm --out_dir $(DEMO)/proof
 	$(PY) part2/train_gan.py --n_epochs 4 --out_dir $(DEMO)/gan
 	$(PY) part2/interpolate.py --out_dir $(DEMO)/walks --run outputs/pretrained/generator
 	@echo
 	@echo "Pictures to open:"
-	@echo "  $(DEMO)/lstm/curves.png         the LSTM learns to remember the first of ten digits"
+	@echo "  $(DEMO)/proof/sets.png          an LSTM's memory: ten sets that no digit leads out of, one for each first digit"
 	@echo "  $(DEMO)/gan/progress.png        the GAN's first four epochs, from noise to strokes"
 	@echo "  $(DEMO)/walks/walk-9-3-2.png    a walk 9 → 3 → 2 (the pretrained generator, 200 epochs)"
 

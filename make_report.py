@@ -12,6 +12,7 @@ seed 3 of the improved recipe. `export_network` (part1/networks/trained.py) and 
 """
 
 import argparse
+import io
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -19,11 +20,26 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from common import cli
-from common.files import read_metrics, write_atomic
+from common import cli, seeds
+from common.figures import bare_axes, new_figure, tile
+from common.files import read_csv, read_metrics, write_atomic
 from common.find import OUTPUTS, PRETRAINED
 from common.studies import PlannedRun, make_runs, module_of
+from part1.networks import pictures as lstm_pictures
+from part1.networks.traces import trace
+from part1.networks.trained import load_lstm
+from part1.proof.certificate import certify
+from part1.proof.picture import answer_boxes, outline, plane
+from part2.images import load_mnist
+from part2.judges.networks import load_classifier
+from part2.networks import pictures as gan_pictures
+from part2.networks.trained import load_generator
+from part2.networks.walks import find_ends, lerp, path_through
 from part2.recipes.recipes import RECIPES
+
+import numpy as np
+import torch
+from PIL import Image
 
 THREE_SEEDS = "torch_lstm_memory torch_lstm reference rnn rnn_uniform"
 SWEEP = ["--networks lstm --jobs 2", f"--networks {THREE_SEEDS} --seeds 0 1 2 --jobs 2"]
@@ -56,8 +72,20 @@ COMPARISONS = {  # study → calls of part2/compare.py
     "board": [f"--recipes improved --n_epochs 12 --eval_interval 1 {ON_TEST}"],
     "board-bf16": [f"--recipes improved --n_epochs 30 --eval_interval 2 --precision bf16 {ON_TEST}"],
 }
+HELP = {  # trainings that go wrong: name → script, flags
+    "lstm-high-rate": ("part1/train.py", "--learning_rate 1 --max_epoch 60"),
+    "lstm-few-sequences": (
+        "part1/train.py",
+        "--input_length 10 --data_size 200 --portion_train 0.2 --batch_size 8",
+    ),
+    "gan-high-rate": (
+        "part2/train_gan.py",
+        "--recipe reference --learning_rate 0.01 --n_epochs 6 --data_size 6400",
+    ),
+}
 WHAT = ("lstm", "gan")  # of benchmark.py: on a machine that does nothing else
 FILMS = ("reference-seed0", "improved-seed0")  # runs of compare whose pictures of training are shown
+READ = [*range(11), 12, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 400, 700, 1000]  # digits, in README's film
 
 
 def keep_pictures(folder: Path, name: str) -> None:
@@ -65,6 +93,12 @@ def keep_pictures(folder: Path, name: str) -> None:
     for path in folder.glob("*.*"):
         if path.suffix in (".png", ".gif", ".csv"):
             write_atomic(folder.parents[1] / f"{name}-{path.name}", path.read_bytes())
+
+
+def keep_grid(folder: Path, name: str) -> None:
+    """Copy the last grid of digits, if the run drew any, to its study."""
+    for path in gan_pictures.grids_of(folder)[-1:]:
+        write_atomic(folder.parents[1] / f"{name}-grid.png", path.read_bytes())
 
 
 def planned(name: str, script: str, flags: str, *run: str | Path) -> PlannedRun:
@@ -81,6 +115,82 @@ def judges(runs: Path) -> list[PlannedRun]:
             named += [f"--{judge}", runs / f"{pair}-{judge}"]
         plan.append(planned(f"{pair}-evaluate", "part2/evaluate.py", "", PRETRAINED / "generator", *named))
     return plan
+
+
+def draw_help(report: Path) -> None:
+    """HELP.md's pictures, from MNIST and the tables of compare, sweep and help alone."""
+
+    def course(study: str, run: str) -> list[dict]:
+        return [row for row in read_csv(report / study / "curves.csv") if row["run"] == run]
+
+    names, cases = [row["run"] for row in read_csv(report / "part2/compare/runs.csv")], {}
+    strips = np.asarray(Image.open(report / "part2/compare/digits.png"))  # 30 pixels high, for each run
+    for word, run in (("normal", "improved-seed1"), ("collapsed", "reference-seed1"), ("recovered", "reference-seed0")):
+        strip = np.pad(strips[30 * names.index(run) :][:28, :238], ((0, 2), (0, 2)), constant_values=160)
+        sheet = np.vstack(np.split(strip, 2, axis=1))[:-2, :-2]  # two rows of four digits
+        cases[f"{word}:\n{run.replace('-seed', ', seed ')}"] = course("part2/compare", run), sheet
+    sheet = np.asarray(Image.open(report / "help/gan-high-rate-grid.png"))[:116:2, :236:2]
+    cases["discriminator wins:\nlearning rate 0.01"] = course("help", "gan-high-rate"), sheet
+    gan_pictures.draw_cases(cases, report / "help/gan.png")
+    cases = {
+        "normal, with breaks:\nT = 25, seed 3": course("part1/sweep", "lstm-T25-seed3"),
+        "never begins: T = 30,\nthe reference's first weights": course("part1/sweep", "reference-T30-seed0"),
+        "learning rate 1:\nT = 5": course("help", "lstm-high-rate"),
+        "40 training sequences:\nT = 10": course("help", "lstm-few-sequences"),
+    }
+    lstm_pictures.draw_cases(cases, report / "help/lstm.png")
+    gan_pictures.draw_ranges(load_mnist("test").images[:8], report / "help/pixels.png")
+
+
+@torch.no_grad()
+def overview(path: Path) -> None:
+    """README's film, of the pretrained networks. Left: the states h after READ digits of ten sequences that differ in
+    the first digit only, and the sets that no digit leaves, in a plane as part1/certify.py draws it. Right: ten walks
+    through latent space, digit d → d + 4 → d + 3 → d (modulo 10). The last frame comes first, for who sees no other."""
+    lstm, rng = load_lstm(PRETRAINED / "lstm"), np.random.default_rng(0)
+    answers, h = answer_boxes(lstm, certify(lstm.network, lstm.symbols, lstm.task.automaton).boxes)
+    directions = plane((h[0] + h[1]) / 2, rng)
+    digits = torch.from_numpy(rng.integers(10, size=READ[-1])).repeat(10, 1)
+    digits[:, 0] = answers
+    states = trace(lstm.network, lstm.encode(digits), READ[1:])["h"].double() @ directions.T
+    states = torch.cat([torch.zeros_like(states[:1]), states])  # (frames, 10, 2)
+    beside = 12 * states[-1] / states[-1].norm(dim=1, keepdim=True)  # where a label stands, in points
+
+    generator, classifier = load_generator(PRETRAINED / "generator"), load_classifier()
+    z = generator.draw(1000, seeds.generator(1, "ends"))
+    ends = find_ends(z, classifier.read(generator(z)), list(range(10)))
+    alpha = torch.linspace(0, 1, (len(READ) - 1) // 3 + 1)
+    walks = [path_through([ends[(d + k) % 10][0] for k in (0, 4, 3, 0)], lerp, alpha) for d in range(10)]
+
+    from matplotlib.colors import to_rgb
+
+    inks = {"black": 16} | {f"C{d}": 4 for d in range(10)}  # each with so many steps to white
+    tints = [1 - k / n * (1 - part) for ink, n in inks.items() for k in range(n + 1) for part in to_rgb(ink)]
+    (palette := Image.new("P", (1, 1))).putpalette([round(255 * part) for part in tints])
+    frames = []
+    for k, n in enumerate(READ):
+        figure = new_figure(5.6, 1.95, **{"font.size": 11, "axes.titlesize": 12})  # 840 pixels wide
+        left, right = figure.subplots(1, 2, width_ratios=(1, 1.3))
+        for d, color in enumerate(f"C{d}" for d in range(10)):
+            left.fill(*outline((h[0][d], h[1][d]), directions).T, color="black", linewidth=3)
+            left.plot(*states[: k + 1, d].T, linewidth=0.8, color=color)
+            left.plot(*states[k, d], "o", markersize=4, color=color)
+            at = {"textcoords": "offset points", "xytext": beside[d].tolist(), "in_layout": False}
+            left.annotate(str(d), states[k, d].tolist(), color=color, weight="bold", ha="center", va="center", **at)
+        left.set(title="Part 1: a proved memory", xlabel=f"{n:,} digit{'s' * (n != 1)} read")
+        left.set(xlim=(-6.4, 5), ylim=(-4.2, 5.4))
+        right.imshow(tile(generator(torch.stack([walk[k] for walk in walks])), 5), cmap="gray", vmin=0, vmax=255)
+        right.set(title="Part 2: generated digits", xlabel="walks 9 → 3 → 2, …", anchor="N")
+        for axes in (left, right):
+            bare_axes(axes)
+            axes.set(xticks=[], yticks=[])
+        figure.savefig(buffer := io.BytesIO())
+        figure.style.__exit__(None, None, None)
+        frames.append(Image.open(buffer).convert("RGB"))
+    first, *others = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames[-1:] + frames[:-1])
+    pauses = [2000] + [250] * len(others)  # milliseconds
+    first.save(buffer := io.BytesIO(), "GIF", save_all=True, append_images=others, duration=pauses, loop=0)
+    write_atomic(path, buffer.getvalue())
 
 
 def studies(out_dir: Path) -> dict[str, Callable[[], object]]:
@@ -112,6 +222,12 @@ def studies(out_dir: Path) -> dict[str, Callable[[], object]]:
         planned("certify", "part1/certify.py", "--attack 10000", PRETRAINED / "lstm"),
         planned("guess", "part1/proof/guess.py", ""),
     ]
+    wrong = [planned(name, script, f"--threads 1 {flags}") for name, (script, flags) in HELP.items()]
+
+    def help_() -> None:
+        make("help", wrong, curve=read_metrics, keep=keep_grid)()
+        draw_help(out_dir)
+
     spoiled = [planned("judge", "part2/judges/show_judge.py", "")]
     return {
         "sweep": call("part1/sweep.py", SWEEP, "part1/sweep"),
@@ -124,6 +240,8 @@ def studies(out_dir: Path) -> dict[str, Callable[[], object]]:
         "interpolate": make("part2/interpolate", of_both("part2/interpolate.py"), keep=keep_pictures),
         "judge": make("part2/judge", spoiled, curve=read_metrics, keep=keep_pictures),
         "judges": make("part2/judges", judges(out_dir / "part2/judges/runs")),
+        "help": help_,
+        "overview": lambda: overview(out_dir / "overview.gif"),
         "benchmark": make("benchmark", [planned(what, "benchmark.py", what) for what in WHAT], keep=keep_pictures),
     }
 

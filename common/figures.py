@@ -81,12 +81,12 @@ def draw_metrics(rows: list[dict], x: str, panels: dict[str, dict[str, str]]):
     return figure
 
 
-def draw_cases(cases: dict[str, list[dict]], x: str, panels: dict[str, dict[str, str]], sheets: Sequence = ()):
+def draw_beside(cases: dict[str, list[dict]], x: str, panels: dict[str, dict[str, str]], sheets: Sequence = ()):
     """A figure with a column for each case, {title: rows}: the panels of `draw_metrics`, one below the other, with one
     y axis for each row of them; at the foot its grey picture, if there are `sheets`. Returns figure and axes."""
-    n = len(panels)
-    figure = new_figure(9, 0.7 + 2 * n + 1.2 * bool(sheets))
-    grid = figure.subplots(n + bool(sheets), len(cases), sharey="row", squeeze=False)
+    n, heights = len(panels), [1] * len(panels) + [0.65] * bool(sheets)
+    figure = new_figure(9, 0.8 + 1.8 * sum(heights))
+    grid = figure.subplots(len(heights), len(cases), sharey="row", squeeze=False, height_ratios=heights)
     for k, (title, rows) in enumerate(cases.items()):
         for axes, (ylabel, columns) in zip(grid[:n, k], panels.items(), strict=True):
             _draw_columns(axes, rows, x, columns)

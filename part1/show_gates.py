@@ -110,36 +110,39 @@ def draw_picture(rows: list[dict], traces: dict[str, np.ndarray], surely: np.nda
             style = {"cmap": "gray_r", "vmin": 0, "vmax": 1, "interpolation": "nearest", "aspect": "auto"}
             image = axes.imshow(traces[label[-1]][:span].T, extent=extent, **style)
             if column == 0:
-                axes.set_ylabel(f"{label}\nunit", fontsize=8)
-                axes.set_yticks(range(len(units)), units, fontsize=8)
+                axes.set_ylabel(f"{label}\nunit")
+                axes.set_yticks(range(len(units)), units)
         t = range(1, span + 1)
         for unit, c, style in zip(units, traces["c"][:span].T, STYLES, strict=False):
             memory.plot(t, c, linewidth=1.2, label=unit, **style)
         memory.set_yscale("symlog", linthresh=1)
+        memory.yaxis.set_major_formatter("{x:,g}")
         marker = "o" if span <= 3 * FIRST else ""
-        slopes = [max(row["sensitivity"], 1e-20) for row in rows[:span]]  # after many digits it is 0
+        slopes = [row["sensitivity"] for row in rows[:span]]  # after many digits 0
         answer.plot(t, slopes, color="0.2", linewidth=0.8, marker=marker, markersize=3)
-        answer.set_yscale("log")
-        answer.yaxis.set_minor_formatter("")  # labels at powers of ten alone
+        answer.set_yscale("symlog", linthresh=1e-6)
         asked = "the network's probability of the first digit, asked now"
         curve.plot(t, surely[:span], label=asked, zorder=3, **STYLES[1])  # above the other, where both are 1
         known = [(row["t"], row["linear_reading"]) for row in rows[:span] if "linear_reading" in row]
-        curve.plot(*zip(*known, strict=True), label="share of other palindromes whose c(t) tells it", **STYLES[0])
+        curve.plot(
+            *zip(*known, strict=True), label="share of palindromes whose c(t) tells it to a linear map", **STYLES[0]
+        )
         curve.set(ylim=(0, 1.08), xlabel="step t")
         for axes in panels[1:, column]:
             axes.set_xlim(0.5, span + 0.5)
-            axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(10 if len(spans) == 1 else 6, integer=True))
+            axes.xaxis.set_major_formatter("{x:,.0f}")
             axes.tick_params(labelbottom=axes is curve)
         for axes in (memory, answer, curve):
             plain_axes(axes)
     from_above = sorted(memory.lines, key=lambda line: -line.get_ydata()[-1])
-    beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "frameon": False, "fontsize": 8, "title": "unit"}
+    beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "title": "unit"}
     memory.legend(handles=from_above, **beside).set_in_layout(False)  # the colour bar above has made room
     figure.colorbar(image, ax=panels[1:4, -1], pad=0.01, aspect=30, label="shut 0 … open 1")
-    labels = "memory c(t)\nof each unit", "|∂ logit / ∂ x(t)|\nof the answer", "first digit\nknown"
+    labels = "memory c(t)\nof each unit", "|∂ logit / ∂ x(t)|\nof the answer", "first digit\nknown (share)"
     for axes, label in zip(panels[4:, 0], labels, strict=True):
-        axes.set_ylabel(label, fontsize=8)
-    figure.legend(*curve.get_legend_handles_labels(), loc="outside lower center", frameon=False, fontsize=8)
+        axes.set_ylabel(label)
+    figure.legend(*curve.get_legend_handles_labels(), loc="outside lower center")
     save_figure(figure, path)
 
 
@@ -148,13 +151,13 @@ def draw_digits(axes, digits: list[int], is_part: bool) -> None:
     title = f"the first {FIRST} digits" if is_part else f"{len(digits):,} digits"
     if len(digits) <= 3 * FIRST:
         for t, digit in enumerate(digits, 1):
-            axes.text(t, 0.5, str(digit), ha="center", va="center", fontsize=9, weight="bold" if t == 1 else "normal")
+            axes.text(t, 0.5, str(digit), ha="center", va="center", weight="bold" if t == 1 else "normal")
     else:
         axes.imshow([digits], aspect="auto", cmap="gray_r", extent=(0.5, len(digits) + 0.5, 0, 1))
         title += ", 0 white to 9 black"
     axes.set_axis_off()
     axes.set(xlim=(0.5, len(digits) + 0.5), ylim=(0, 1))
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

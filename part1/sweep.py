@@ -12,7 +12,7 @@ and you can add lengths, networks or seeds later: the third command adds a seed 
 
 import argparse
 import sys
-from itertools import cycle, product
+from itertools import product
 from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
@@ -27,23 +27,14 @@ from common.studies import PlannedRun, make_runs, markdown_table
 from part1.palindromes import MAX_TRAINED_LENGTH
 
 TRAIN = "part1/train.py"
-
-
-class Network(NamedTuple):
-    """A row of the table: its label, and the flags of part1/train.py."""
-
-    label: str
-    flags: list[str]
-
-
-UNIFORM = ["--init", "uniform"]
-NETWORKS = {
-    "lstm": Network("LSTM", []),
-    "torch_lstm_memory": Network("nn.LSTM, our initialisation", ["--model", "torch_lstm"]),
-    "torch_lstm": Network("nn.LSTM, PyTorch's initialisation", ["--model", "torch_lstm", *UNIFORM]),
-    "reference": Network("LSTM, the reference's initialisation", ["--init", "normal", "--encoding", "raw"]),
-    "rnn": Network("vanilla RNN, orthogonal initialisation", ["--model", "rnn"]),
-    "rnn_uniform": Network("vanilla RNN, PyTorch's initialisation", ["--model", "rnn", *UNIFORM]),
+MARKERS = "os^Dvx"  # of the networks, in their order; STYLES are as many
+NETWORKS = {  # name → label in the table, flags of part1/train.py
+    "lstm": ("LSTM", ""),
+    "torch_lstm_memory": ("nn.LSTM, our initialisation", "--model torch_lstm"),
+    "torch_lstm": ("nn.LSTM, PyTorch's initialisation", "--model torch_lstm --init uniform"),
+    "reference": ("LSTM, the reference's initialisation", "--init normal --encoding raw"),
+    "rnn": ("vanilla RNN, orthogonal initialisation", "--model rnn"),
+    "rnn_uniform": ("vanilla RNN, PyTorch's initialisation", "--model rnn --init uniform"),
 }
 
 
@@ -73,7 +64,7 @@ def to_table(points: list[Point]) -> str:
     """Markdown: the mean test accuracy over seeds, and in brackets that of the worst seed if it is lower."""
     lengths, lines = sorted({point.length for point in points}), []
     for name in [name for name in NETWORKS if any(point.network == name for point in points)]:
-        lines.append([NETWORKS[name].label])
+        lines.append([NETWORKS[name][0]])
         for length in lengths:
             alike = [point.accuracy for point in points if (point.network, point.length) == (name, length)]
             worst = f" ({min(alike):.3f})" if alike and min(alike) < mean(alike) else ""
@@ -82,35 +73,31 @@ def to_table(points: list[Point]) -> str:
 
 
 def draw_lengths(points: list[Point], path: Path) -> None:
-    """Over input length: test accuracy, and the number of sequences that it takes."""
-    panels = {
-        "accuracy": "trained at each length",
-        "sequences": "sequences until validation had no error",
-    }
-    styles, figure, handles = dict(zip(NETWORKS, cycle(STYLES), strict=False)), new_figure(9, 3.6), {}
-    lengths = sorted({point.length for point in points})
-    for axes, (column, title) in zip(figure.subplots(1, 2), panels.items(), strict=True):
-        for name, (label, _) in NETWORKS.items():
+    """Over input length: test accuracy, and the number of sequences that it takes. A point for each seed, beside those
+    of other networks; a line through the means."""
+    figure, handles, lengths = new_figure(9, 4.2), {}, sorted({point.length for point in points})
+    accuracy, sequences = figure.subplots(1, 2)
+    for axes, column in ((accuracy, "accuracy"), (sequences, "sequences")):
+        for k, (name, (label, _)) in enumerate(NETWORKS.items()):
             drawn = [(p.length, y) for p in points if p.network == name and (y := getattr(p, column)) is not None]
-            if drawn:  # a point for each seed, and a line through the means
+            if drawn:
                 means = {length: mean(y for x, y in drawn if x == length) for length in sorted(dict(drawn))}
-                (line,) = axes.plot(means.keys(), means.values(), linewidth=1.4, **styles[name])
-                axes.scatter(*zip(*drawn, strict=True), s=12, color=line.get_color(), alpha=0.6)
-                handles[label] = line
-        axes.set(xscale="log", xlabel="input length (digits)", ylabel="training sequences")
+                axes.plot(means.keys(), means.values(), linewidth=1.4, **STYLES[k])
+                beside = [(x * 1.025 ** (k - 2.5), y) for x, y in drawn]
+                style = {"color": STYLES[k]["color"], "marker": MARKERS[k], "markersize": 4, "alpha": 0.7}
+                axes.plot(*zip(*beside, strict=True), linestyle="", **style)
+                handles[label] = axes.plot([], [], **style | STYLES[k])[0]
+        axes.set(xscale="log", xlabel="input length (digits)")
         axes.set_xticks(lengths, lengths)
         axes.minorticks_off()
-        axes.set_title(title, fontsize=10)
         plain_axes(axes)
-        if column == "sequences":
-            axes.set_yscale("log")
-            log_ticks(axes.yaxis)
-            axes.yaxis.set_major_formatter("{x:,.0f}")
-        else:
-            axes.set(ylabel="test accuracy", ylim=(0, 1.04))
-            axes.axhline(0.1, color="0.5", linewidth=0.8)
-            axes.annotate("chance", (0.02, 0.045), xycoords=("axes fraction", "data"), fontsize=8, color="0.3")
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    accuracy.set(title="test accuracy", ylim=(0, 1.04))
+    accuracy.axhline(0.1, color="0.5", linewidth=0.8)
+    accuracy.annotate("chance", (0.02, 0.03), xycoords=("axes fraction", "data"), color="0.3")
+    sequences.set(title="training sequences until validation had no error", yscale="log")
+    log_ticks(sequences.yaxis)
+    sequences.yaxis.set_major_formatter("{x:,.0f}")
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2, columnspacing=4)
     save_figure(figure, path)
 
 
@@ -118,8 +105,8 @@ def plan(args: argparse.Namespace) -> list[PlannedRun]:
     """The runs to make: each network at each length with each seed."""
     runs = []
     for name, length, seed in product(args.networks, args.lengths, args.seeds):
-        flags = f"--max_epoch {args.max_epoch} --input_length {length} --seed {seed}"
-        runs.append(PlannedRun(f"{name}-T{length}-seed{seed}", TRAIN, [*NETWORKS[name].flags, *flags.split()]))
+        flags = f"{NETWORKS[name][1]} --max_epoch {args.max_epoch} --input_length {length} --seed {seed}"
+        runs.append(PlannedRun(f"{name}-T{length}-seed{seed}", TRAIN, flags.split()))
     return runs
 
 

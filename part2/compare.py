@@ -8,8 +8,8 @@
 Each run is a call of part2/train_gan.py. Of a finished one there remain, in --out_dir, a row of runs.csv, its rows of
 curves.csv (one an epoch) and a strip of digits.png: its first samples, not chosen. From these alone it draws table.md
 (the last measurement), board.md (when distances of 20, 10, 5 and 3 were first reached), compare.png (the distance over
-epochs and at the end) and samples.png. Runs in the tables are not made again: start it again to continue, or to add
-recipes (part2/recipes/recipes.py) or seeds.
+epochs; of more than six recipes that at the end) and samples.png. Runs in the tables are not made again: start it again
+to continue, or to add recipes (part2/recipes/recipes.py) or seeds.
 
 Settings are chosen by validation images; --eval_split test --data_size 60000 is for what is reported in the end.
 """
@@ -17,7 +17,7 @@ Settings are chosen by validation images; --eval_split test --data_size 60000 is
 import argparse
 import sys
 from dataclasses import asdict
-from itertools import cycle, product
+from itertools import product
 from pathlib import Path
 from statistics import mean
 
@@ -37,7 +37,7 @@ import numpy as np
 from PIL import Image
 
 TRAIN = "part2/train_gan.py"
-SHOWN = 16  # samples of each recipe, shared by its seeds
+SHOWN = 16  # samples of each run
 REAL = "real training images"
 GOALS = (20, 10, 5, 3)  # Fréchet distances of the board
 SHARED = ("n_epochs", "data_size", "eval_interval", "eval_split", "precision")  # settings of all runs
@@ -84,23 +84,24 @@ def to_table(rows: list[dict], real: dict) -> str:
     """Markdown: the last measurement, its mean over seeds and in brackets lowest and highest; last, real images.
 
     Distances are in floors, ± half their 95 % interval if there are three seeds or more. A measure that one of the runs
-    lacks, because it is newer, leaves an empty cell.
+    lacks, because it is newer, leaves an empty cell; one that all lack is left out.
     """
+    shown = [name for name in COLUMNS if any(name in row | in_floors(row, real) for row in [*rows, real])]
     found = by_recipe(rows).items()
-    lines = [[name, str(len(ends)), str(ends[0]["epochs"]), *cells(ends, real)] for name, ends in found]
-    header = ["recipe", "seeds", "epochs", *COLUMNS.values(), "a digit's share"]
-    return markdown_table(header, [*lines, [REAL, "", "", *cells([real], real)]])
+    lines = [[name, str(len(ends)), str(ends[0]["epochs"]), *cells(ends, real, shown)] for name, ends in found]
+    header = ["recipe", "seeds", "epochs", *(COLUMNS[name] for name in shown), "a digit's share"]
+    return markdown_table(header, [*lines, [REAL, "", "", *cells([real], real, shown)]])
 
 
-def cells(ends: list[dict], real: dict) -> list[str]:
-    """A row of the table, from the last measurement of each seed."""
+def cells(ends: list[dict], real: dict, shown: list[str]) -> list[str]:
+    """A row of the table: these measures, from the last measurement of each seed."""
     ends, texts = [end | in_floors(end, real) for end in ends], []
-    for name in COLUMNS:
+    for name in shown:
         if any(name not in end for end in ends):
             texts.append("")
             continue
         values = [end[name] for end in ends]
-        digits = 1 if mean(values) >= 10 else 3 if name == "smudged" else 2
+        digits = 1 if mean(values) >= 10 else 3 if name in ("smudged", "asked") else 2
         average, lowest, highest = (f"{pick(values):.{digits}f}" for pick in (mean, min, max))
         around = f" ± {interval(values):.{digits}f}" if name.startswith("floors") and len(ends) > 2 else ""
         texts.append(f"{average}{around}" + (f" ({lowest}–{highest})" if lowest != highest else ""))
@@ -128,53 +129,52 @@ def to_board(rows: list[dict], curves: list[dict]) -> str:
 
 
 def draw_quality(rows: list[dict], curves: list[dict], real: dict, path: Path) -> None:
-    """Distance ÷ floor over epochs, a line for each run, and at the end."""
-    recipes, lines = by_recipe(rows), {}
-    families = dict.fromkeys(name.split("_")[0] for name in [*RECIPES, *recipes])  # others change a part of these
-    styles = dict(zip(families, cycle(STYLES), strict=False))
-    figure = new_figure(9, max(3.4, 1.6 + 0.24 * len(recipes)))
-    over_epochs, end = figure.subplots(1, 2, width_ratios=(1, 1.1))
-    for place, (recipe, runs) in enumerate(recipes.items()):
-        family, *change = recipe.split("_")
-        style = styles[family] | ({"linewidth": 0.6, "alpha": 0.6} if change else {"linewidth": 1.6})
-        label = f"{family}, changed" if change else family
-        for row in runs:
-            points = [point for point in curves if point["run"] == row["run"] and "frechet" in point]
-            floors = [point["frechet"] / real["frechet"] for point in points]
-            marker = "o" if len(points) == 1 else ""  # a line needs two points
-            (lines[label],) = over_epochs.plot([point["epoch"] for point in points], floors, marker=marker, **style)
-        floors = [row["frechet"] / real["frechet"] for row in runs]
-        end.scatter(floors, [place] * len(runs), s=16, color=style["color"], alpha=0.7, zorder=3)
-    over_epochs.set(xscale="log", yscale="log", xlabel="epoch", ylabel="distance ÷ floor")
-    over_epochs.axhline(1, color="0.3", linewidth=0.8)
-    over_epochs.text(0.02, 1.03, "real images", fontsize=8, transform=over_epochs.get_yaxis_transform())
-    end.set_yticks(range(len(recipes)), [name.replace("_", " ") for name in recipes], fontsize=8)
-    end.invert_yaxis()
-    end.set(xscale="log", xlabel=f"distance ÷ floor after {max(row['epochs'] for row in rows)} epochs")
-    end.axvline(1, color="0.3", linewidth=0.8)
-    end.tick_params(axis="x", labelsize=8)
-    figure.legend(lines.values(), lines.keys(), loc="outside upper left", ncols=4, frameon=False, fontsize=8)
-    for axis in (over_epochs.xaxis, over_epochs.yaxis, end.xaxis):
-        log_ticks(axis)
-        plain_axes(axis.axes)
+    """Distance ÷ floor of each run: over epochs, or of more recipes than there are line styles, at the end."""
+    recipes = by_recipe(rows)
+    over_epochs = len(recipes) <= len(STYLES)
+    figure = new_figure(9, 4.2 if over_epochs else 1 + 0.3 * len(recipes))
+    axes = figure.subplots()
+    for k, (recipe, runs) in enumerate(recipes.items()):
+        points = [[p for p in curves if p["run"] == row["run"] and "frechet" in p] for row in runs]
+        if over_epochs:
+            for of_run in points:
+                floors = [point["frechet"] / real["frechet"] for point in of_run]
+                axes.plot([point["epoch"] for point in of_run], floors, marker=".", ms=3, label=recipe, **STYLES[k])
+        else:
+            axes.plot([row["frechet"] / real["frechet"] for row in runs], [k] * len(runs), "o", color="0.2", alpha=0.6)
+    axes.set(xscale="log")
+    if over_epochs:
+        axes.set(yscale="log", xlabel="epoch", ylabel="distance ÷ floor")
+        axes.axhline(1, color="0.3", linewidth=0.8)
+        axes.annotate("real images", (0.01, 1.03), xycoords=("axes fraction", "data"), color="0.3")
+        handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+        figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=4, columnspacing=1.5)
+        log_ticks(axes.yaxis)
+        if len(epochs := sorted({point["epoch"] for point in curves if "frechet" in point})) <= 12:
+            axes.set_xticks(epochs, epochs)
+            axes.set_xticks([], minor=True)
+        else:
+            log_ticks(axes.xaxis)
+    else:
+        axes.set_yticks(range(len(recipes)), recipes)
+        axes.invert_yaxis()
+        axes.set(xlabel=f"distance ÷ floor after {max(row['epochs'] for row in rows)} epochs (real images: 1)")
+        axes.axvline(1, color="0.3", linewidth=0.8)
+        log_ticks(axes.xaxis)
+    plain_axes(axes)
     save_figure(figure, path)
 
 
 def draw_samples(rows: list[dict], digits: np.ndarray, path: Path) -> None:
-    """A row of digits for each recipe, a column for each seed; `digits` is a strip for each of the rows."""
-    recipes, seeds = list(by_recipe(rows)), sorted({row["seed"] for row in rows})
-    width = 30 * max(1, SHOWN // len(seeds))  # of a column: a digit's 28 pixels and two between
-    sheet = np.full((30 * len(recipes), (width + 10) * len(seeds)), 255, dtype=np.uint8)
-    for k, row in enumerate(rows):
-        top, left = 30 * recipes.index(row["recipe"]), (width + 10) * seeds.index(row["seed"])
-        sheet[top : top + 28, left : left + width - 2] = digits[30 * k : 30 * k + 28, : width - 2]
-    figure = new_figure(8, 0.41 * len(recipes) + 0.3)
+    """A row of digits for each run, by recipe and seed; `digits` is a strip for each of `rows`, in their order."""
+    shown = [row for runs in by_recipe(rows).values() for row in runs]
+    strips = digits.reshape(len(rows), 30, -1)[[rows.index(row) for row in shown]]
+    figure = new_figure(9, 0.42 * len(rows))
     axes = figure.subplots()
-    axes.imshow(sheet, cmap="gray", vmin=0, vmax=255, aspect="auto")  # else long names leave the figure
-    middles, columns = 14 + 30 * np.arange(len(recipes)), width / 2 + (width + 10) * np.arange(len(seeds))
-    axes.set_yticks(middles, [name.replace("_", " ") for name in recipes], fontsize=8)
-    axes.set_xticks(columns, [f"seed {seed}" for seed in seeds], fontsize=8)
-    axes.tick_params(labeltop=True, labelbottom=False)
+    axes.set_anchor("E")  # names stand on the left
+    axes.imshow(strips.reshape(digits.shape)[:-2], cmap="gray", vmin=0, vmax=255)
+    axes.set_yticks(14 + 30 * np.arange(len(rows)), [f"{row['recipe']} {row['seed']}" for row in shown])
+    axes.set_xticks([])
     bare_axes(axes)
     save_figure(figure, path)
 

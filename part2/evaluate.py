@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import cli
 from common.figures import bare_axes, new_figure, save_figure, tile
 from common.runs import Run, path_as_text
-from part2.judges.judge import COLUMNS, EXTRACTORS, SAMPLES, SPLITS, Judge, in_floors, sample
-from part2.judges.measures import memorised, nearest
+from part2.judges.judge import COLUMNS, EXTRACTORS, SAMPLES, SPLITS, Judge, in_floors, sample_asked
+from part2.judges.measures import nearest
 from part2.networks.trained import find_generator, load_generator, trained_on
 from part2.sources.files import Source, add_image_flags
 
@@ -62,43 +62,41 @@ def check_training_images(source: Path, judge: Judge, split: str) -> None:
         raise cli.UserError(f"--split validation: {source} was trained on some of those images; use --split test")
 
 
-def find_images(args: argparse.Namespace, judge: Judge) -> tuple[Path, torch.Tensor]:
-    """Where the images come from, and SAMPLES of them, or fewer if there are not as many, or not as many real ones."""
+def find_images(args: argparse.Namespace, judge: Judge) -> tuple[Path, torch.Tensor, torch.Tensor | None]:
+    """Where the images come from, and SAMPLES of them, or fewer if there are not as many, or not as many real ones; the
+    digits that they were asked for, if they were and the judge knows them."""
     n = min(SAMPLES, len(judge.training))
     if args.images:
         source = Source(args.images, args.resize, args.grey)
-        return Path(args.images), source.load("any", args.seed).images[:n].to(args.device)
+        return Path(args.images), source.load("any", args.seed).images[:n].to(args.device), None
     source = find_generator(args.run)
     check_training_images(source, judge, args.split)
-    return source, sample(load_generator(source).to(args.device), args.seed, n)
+    images, asked = sample_asked(load_generator(source).to(args.device), args.seed, n)
+    return source, images, asked if trained_on(source).get("name") == judge.source.name else None
 
 
 def evaluate(args: argparse.Namespace) -> Path:
     """Measure one generator, or the images of a file or a folder; returns the run's folder."""
     judge = Judge(args.split, args.device, classifier=args.classifier, autoencoder=args.autoencoder)
-    source, images = find_images(args, judge)
+    source, images, asked = find_images(args, judge)
     run = Run.open(args, SCRIPT, f"part2/evaluate-seed{args.seed}")
     print(f"{len(images):,} images compared with {judge.source.name}'s {len(judge.real):,} {args.split} images")
     for other in filter(None, (args.classifier, args.autoencoder)):
         print(f"judged by {other}")
-    scores, of_real = judge(images), judge.baseline(len(images))
+    scores, of_real = judge(images, asked), judge.baseline(len(images))
     floors, training = in_floors(scores, of_real), judge.training.to(args.device)
-    near = memorised(images, judge.real.to(args.device), training)
 
     print(ROW.format("", "judged", "real, from training"))
     others = [name for name in scores if name != "smudged" and not name[-1].isdecimal()]
     for name in [*floors, *(["smudged"] if judge.classifier else []), *others]:
-        label, value = (COLUMNS[name], floors[name]) if name in floors else (name, scores[name])
-        print(ROW.format(label, f"{value:.3f}", f"{of_real.get(name, 1):.3f}"))
-    print(ROW.format("", "judged", f"real, from {args.split}"))
-    print(ROW.format("nearest training image", f"{near['distance']:.3f}", f"{near['distance_real']:.3f}"))
-    print(ROW.format("too near to one", f"{near['too_near']:.3f}", "0.010"))
+        value = (floors | scores)[name]
+        print(ROW.format(COLUMNS.get(name, name), f"{value:.3f}", f"{of_real.get(name, 1):.3f}"))
     if judge.classifier:
         print(f"{'digit':24}" + "".join(f"{digit:6}" for digit in range(10)))
         for name in ("share", "smudged"):
             print(f"{f'{name} (%)':24}" + "".join(f"{100 * scores[f'{name}_{digit}']:6.1f}" for digit in range(10)))
     draw_neighbours(images[:SHOWN], training, run.folder / "neighbours.png")
-    run.finish({"source": path_as_text(source), "generated": floors | scores, "real": of_real, "memorised": near})
+    run.finish({"source": path_as_text(source), "generated": floors | scores, "real": of_real})
     print(f"picture: {run.folder / 'neighbours.png'}")
     return run.folder
 

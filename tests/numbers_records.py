@@ -14,27 +14,14 @@ T_975 = {3: 4.303, 5: 2.776}  # Student's t, 97.5 % point, of a mean over three 
 LENGTHS = (5, 10, 15, 25, 30)  # of the assignment
 TESTED = {1_000: 10_000, 100_000: 1_000, 2**20: 100}  # up to this length → test sequences (not recorded)
 WORDS = dict(enumerate(["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]))
-COLUMNS = {  # what a table of recipes shows → the figure
+COLUMNS = {  # what the table of recipes shows → the figure
     "distance ÷ floor": "floors",
     "… by the autoencoder": "floors_autoencoder",
     "smudged": "smudged",
     "recall": "recall",
-    "coverage": "coverage",
-    "score (1–10)": "score",
-    "rarest–commonest digit (ideal: 10 %)": "share",
-    "Fréchet": "frechet",
 }
-SHORT = [name for name in COLUMNS if COLUMNS[name] not in ("score", "share")]  # columns of the other such tables
-CHANGED = {  # recipe → how tables describe it
-    "reference_rmsprop": "RMSprop (α = 0.999) instead of Adam",
-    "reference_popular": "betas 0.5, 0.999, BatchNorm's ε 0.8, as in a widely used script",
-    "reference_schedule": "learning rate 2e-4 / (1 + epoch / 20)",
-    "reference_wide": "hidden layers twice as wide",
-    "improved_betas": "Adam's betas 0.9, 0.999",
-    "improved_learning_rate": "2e-4 / (1 + epoch / 20)",
-    "improved_no_schedule": "constant learning rate",
-    "improved_paired": "paired images (relativistic)",
-}
+POWER = {"0.001": "1e-3", "0.0005": "5e-4", "0.0002": "2e-4"}  # how pages write learning rates
+JUDGES = ("retrained", "untrained")  # and of each three seeds
 NETWORKS = {
     "lstm": "LSTM",
     "torch_lstm_memory": "nn.LSTM, our initialisation",
@@ -70,6 +57,15 @@ def settings(study: str, **where) -> dict[str, str]:
     """The columns that have the same text in all these runs."""
     first, *others = [row for row in rows(study, **where) if row["run"] != REAL]
     return {name: text for name, text in first.items() if all(row[name] == text for row in others)}
+
+
+def computed() -> dict[str, tuple[float, int]]:
+    """Part → hours of training of all its recorded runs, and how many these are."""
+    found = {}
+    for path in (ROOT / "outputs" / "report").rglob("runs.csv"):
+        name = path.relative_to(ROOT / "outputs" / "report").as_posix()
+        found.setdefault(name.split("/")[0], []).extend(float(row.get("seconds") or 0) for row in records(name))
+    return {part: (sum(of) / 3600, sum(map(bool, of))) for part, of in found.items()}
 
 
 def pretrained(name: str) -> dict:
@@ -165,7 +161,7 @@ def proofs_row(text: str, kind: str) -> str:
     [(units, sequences)] = {(run["num_hidden"], int(run["sequences_seen"])) for run in runs}
     margin = over_seeds("margin", ".3f" if kind == "raw" else ".2f", " to ")
     counts = f"{sequences:,}", f"{len(proved(runs))} of {len(runs)}"
-    return line(text, units, *counts, over_seeds("batches", ",.0f"), over_seeds("seconds", ".0f"), margin)
+    return line(text, units, *counts, over_seeds("seconds", ".0f"), margin)
 
 
 def curricula() -> list[dict]:
@@ -225,20 +221,25 @@ def around(found: list[float], digits: int = 2) -> str:
 
 
 def quality(study: str, of: list[dict], figure: str) -> str:
-    """A figure of runs with one recipe: the mean and, where they differ, lowest and highest; of distances also ±."""
-    if figure == "share":
-        return f"{span([100 * share for d in range(10) for share in column(of, f'share_{d}')], '.1f', '–')} %"
+    """A figure of runs with one recipe: the mean and, but for `smudged`, lowest and highest; of the distance also ±."""
     found = values(of, figure, study)
     digits = 1 if mean(found) >= 10 else 3 if figure == "smudged" else 2
-    first = around(found, digits) if figure.startswith("floors") and len(found) > 2 else f"{mean(found):.{digits}f}"
+    first = around(found, digits) if figure == "floors" and len(found) > 2 else f"{mean(found):.{digits}f}"
     lowest, highest = (f"{value:.{digits}f}" for value in (min(found), max(found)))
-    return first + f" ({lowest}–{highest})" * (lowest != highest)
+    return first + f" ({lowest}–{highest})" * (lowest != highest and figure != "smudged")
 
 
-def recipe_row(study: str, recipe: str, *between, columns: list[str] = SHORT) -> str:
+def recipe_row(study: str, recipe: str, *between) -> str:
     of = rows(f"part2/{study}", run=REAL) if recipe == REAL else trained(study, recipe)
-    label = recipe if recipe == REAL else f"`{recipe}`" + (f": {CHANGED[recipe]}" if recipe in CHANGED else "")
-    return line(label, *between, *(quality(study, of, COLUMNS[name]) for name in columns))
+    label = recipe if recipe == REAL else f"`{recipe}`"
+    return line(label, *between, *(quality(study, of, figure) for figure in COLUMNS.values()))
+
+
+def read_in_the_middle(name: str, leg: str) -> dict[str, float]:
+    """Digit → how often in a hundred it is read in the middle of walks, the most frequent first."""
+    [row] = rows("part2/interpolate", run=name)
+    found = {key[-1]: 100 * float(share) for key, share in row.items() if f"middles_{leg}_" in key}
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
 def evaluated(run: str, study: str = "evaluate") -> dict[str, str]:

@@ -25,7 +25,7 @@ class Element {
 // What a canvas draws with; all but this is ignored. scale() begins a new picture.
 function pen(canvas) {
   const known = {
-    putImageData: ({ data }) => { canvas.grey = [...data].filter((_, k) => k % 4 === 0); },
+    putImageData: ({ data }) => { [canvas.grey, canvas.texts] = [[...data.filter((_, k) => k % 4 === 0)], []]; },
     scale: (ratio) => { [canvas.scale, canvas.texts, canvas.images] = [ratio, [], []]; },
     fillText: (text, x, y) => canvas.texts.push([String(text), x, y]),
     drawImage: (image, x, y) => canvas.images.push([x, y, image.grey]),
@@ -46,7 +46,7 @@ let milliseconds = 0; // a clock that moves when it is asked, so that a busy mac
 Object.defineProperty(globalThis, "performance", { value: { now: () => (milliseconds += 0.1) } });
 globalThis.requestAnimationFrame = (callback) => frames.push(callback);
 globalThis.frame = (time) => frames.splice(0).forEach((callback) => callback(time));
-for (const { id, children } of elements) if (/^end\d$/.test(id)) children.push(new Element(), new Element());
+for (const { id, children } of elements) if (/^corner\d$/.test(id)) children.push(new Element());
 
 for (const [, script] of html.matchAll(/<script>(.*?)<\/script>/gs)) vm.runInThisContext(script);
 vm.runInThisContext(input.tools);

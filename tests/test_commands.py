@@ -16,8 +16,8 @@ from tests.test_house import SCRIPTS, TREES, module_of
 import pytest
 import torch
 
-PAGES = ("README.md", "report.md", "outputs/report/NOTES.md", "TEACHING.md", "tests/README.md", "data/README.md")
-PAGES += ("part1/part1.ipynb", "part2/part2.ipynb")
+PAGES = ("README.md", "report.md", "outputs/report/NOTES.md", "TEACHING.md", "exercises/answers.md")
+PAGES += ("tests/README.md", "data/README.md", "outputs/pretrained/README.md", "part1/part1.ipynb", "part2/part2.ipynb")
 SCRIPT = r"(?:part[12]/(?:\w+/)*\w+|benchmark|make_report)\.py"
 
 
@@ -26,7 +26,7 @@ def commands_in(text: str) -> list[str]:
     lines = [line.strip().removeprefix("$ ") for line in text.replace("\\\n", " ").splitlines()]
     lines = [re.split(r"\s{2,}(?![-\s])|\s+#", line)[0] for line in lines]
     calls = [call for line in lines for call in re.split(r"\s*(?:&&|\|\||;)\s*", line)]
-    return [call for call in calls if re.match(rf"make( |$)|(\S+ )*?(\S*python3?|torchrun) (.* )?\S*{SCRIPT}", call)]
+    return [call for call in calls if re.match(rf"make( |$)|(\S+ )*?\S*python3? (.* )?\S*{SCRIPT}", call)]
 
 
 def code_of(page: str) -> str:
@@ -87,13 +87,6 @@ def test_links_lead_to_a_file_and_a_heading(page):
         headings = re.findall(r"^#+ (.*)", path.read_text(encoding="utf-8"), flags=re.MULTILINE) if anchor else []
         anchors = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
         assert not anchor or anchor in anchors, f"{name}#{anchor}"
-
-
-def test_the_exercises_name_tests_that_are_there():
-    named = re.findall(r"(tests/[\w/]+\.py)::(\w+)", (ROOT / "TEACHING.md").read_text(encoding="utf-8"))
-    assert len(named) >= 5
-    for path, test in named:
-        assert f"\ndef {test}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path}::{test}"
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")

@@ -8,6 +8,9 @@ from part1 import sweep
 from part2 import compare
 from tests.conftest import ROOT
 
+import numpy as np
+from PIL import Image
+
 REPORT = ROOT / "outputs" / "report"
 NOT_PLANNED = {"real training images", "4194304-seed0", "4194304-seed1"}
 NOT_PLANNED |= {"reject-logit", "reject-jacobian", "reject-logit-jacobian"}
@@ -38,7 +41,7 @@ def test_the_plan_is_what_is_published(monkeypatch):
     monkeypatch.setattr(compare, "compare", until_planned(compare.compare))
     for name, make in make_report.studies(REPORT).items():
         with contextlib.suppress(Planned):
-            make() if name != "films" else None
+            make() if name not in ("films", "overview") else None
     assert len(planned) == 18
     for folder, plan in planned.items():
         rows = {row["run"]: row for row in read_csv(REPORT / folder / "runs.csv")}
@@ -47,6 +50,22 @@ def test_the_plan_is_what_is_published(monkeypatch):
             row, settings = rows[run.name], run.settings()
             compared = settings.keys() & row.keys() - {"threads"}
             assert {name: row[name] for name in compared if str(row[name]) != str(settings[name])} == {}, run.name
+
+
+def test_readme_s_film_shows_both_parts(tmp_path, monkeypatch):
+    """In frames as wide as a page, ten digits of the LSTM's memory and ten images; the committed one is such a film."""
+    film = Image.open(REPORT / "overview.gif")
+    assert (film.size, film.n_frames) == ((840, 292), len(make_report.READ))
+    assert (REPORT / "overview.gif").stat().st_size < 1_500_000
+    monkeypatch.setattr(make_report, "READ", [0, 1, 5, 50])
+    make_report.studies(tmp_path)["overview"]()
+    again = Image.open(tmp_path / "overview.gif")
+    assert (again.size, again.n_frames, again.info["duration"]) == (film.size, 4, film.info["duration"])
+    pixels = np.asarray(again.convert("RGB"), dtype=int)
+    in_colour = np.ptp(pixels, axis=2) > 99
+    assert in_colour[:, :380].any() and not in_colour[:, 380:].any() and (pixels[:, 380:] < 20).mean() > 0.3
+    again.seek(1)
+    assert (np.asarray(again.convert("RGB"), dtype=int) != pixels)[:, :380].any()
 
 
 def test_an_unknown_study_is_one_line(answer):

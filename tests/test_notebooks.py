@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -47,10 +46,10 @@ def code_of(cell) -> str:
 
 
 def printed(notebook) -> str:
-    """What its cells print, but for the seconds in a table's last column and the time in a folder's name."""
+    """What its cells print, but for the times in a table's last two columns and in a folder's name."""
     outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
     text = "\n".join(output.get("text") or output.data.get("text/markdown", "") for output in outputs)
-    return re.sub(r"-\d{8}-\d{6}|^((?: +\S+){6,}) +\d+\.\d$", r"\1", text, flags=re.MULTILINE)
+    return re.sub(r"-\d{10}|^((?: +\S+){6,}) +\d+\.\d(?: +[\d:]+)?$", r"\1", text, flags=re.MULTILINE)
 
 
 def origin(notebook) -> dict:
@@ -78,11 +77,18 @@ def check_what_is_shown(notebook) -> None:
 
 @all_notebooks
 def test_what_is_saved_is_what_a_reader_should_see(name):
+    """The first cell is an import and a folder, a picture comes soon, and answers are folded."""
     notebook = read(name)
+    assert [type(node) for node in ast.parse(code_cells(notebook)[0].source).body] == [ast.Import, ast.If]
+    outputs = [output for cell in notebook.cells[:5] for output in cell.get("outputs", [])]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    text = "".join(cell.source for cell in notebook.cells)
+    folds = [text.count(part) for part in ("<details", "<details><summary>Answer</summary>\n\n", "\n\n</details>")]
+    assert len(set(folds)) == 1 and folds[0] >= 4
     nbformat.validate(notebook)
     check_what_is_shown(notebook)
     assert len(code_cells(notebook)) <= 12
-    assert (ROOT / name).stat().st_size < 400_000
+    assert (ROOT / name).stat().st_size < 600_000
     assert b"\r" not in (ROOT / name).read_bytes()
     assert notebook.metadata.kernelspec.name == "python3" and "widgets" not in notebook.metadata
     assert not any("execution" in cell.metadata for cell in notebook.cells), "times of execution differ in every run"
@@ -126,8 +132,8 @@ def test_it_imports_and_calls_what_is_there_with_flags_and_parameters_that_are_t
                 inspect.signature(function).bind(*node.args, **named)
                 calls += 1
             if function and ast.unparse(node) == f"{ast.unparse(node.func)}(flags.split())":
-                (flags,) = re.findall(r'^ *flags = f"(.*)"$', cell.source, flags=re.MULTILINE)
-                function(re.sub(r"\{.*?\}", "reference", flags).split())  # the name of a recipe, or of a folder
+                (flags,) = re.findall(r'^flags = f"(.*)"$', cell.source, flags=re.MULTILINE)
+                function(re.sub(r"\{.*?\}", "folder", flags).split())
     assert calls >= 10
 
 
@@ -141,21 +147,28 @@ def test_the_lines_of_code_that_it_shows_are_those_of_the_project(name, capsys):
 @pytest.mark.skipif(not wanted, reason="NOTEBOOKS=1, or make soak")
 @pytest.mark.parametrize(("name", "folder"), [(NOTEBOOKS[0], "part1"), (NOTEBOOKS[1], ".")])
 def test_it_runs_and_writes_below_outputs_alone(name, folder, tmp_path, monkeypatch):
-    """In a copy of the project whose path has spaces, from the notebook's folder (Jupyter) or above (VS Code), on one
-    thread."""
+    """In a copy of the project whose path has spaces, from the notebook's folder, or above as VS Code can be told to,
+    on one thread."""
     project = tmp_path / "a copy of it"
-    for part in ("common", "part1", "part2", "data", "outputs/pretrained"):
+    pictures = ("outputs/report/part1/doubts", "outputs/report/part2/compare")
+    for part in ("common", "part1", "part2", "data", "outputs/pretrained", *pictures):
         shutil.copytree(ROOT / part, project / part, ignore=shutil.ignore_patterns("__pycache__"))
     before = files_of(project)
     for variable in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(variable, str(tmp_path / "jupyter"))
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)  # so that it is "python" by name
     notebook, resources = read(name), {"metadata": {"path": str(project / folder)}}
     client = NotebookClient(notebook, timeout=600, coalesce_streams=True, record_timing=False, resources=resources)
     # No kernel that a user has installed under this name: the one of the Python that runs the tests.
     client.create_kernel_manager().kernel_spec_manager = KernelSpecManager(kernel_dirs=[])
     client.execute()
+    for cell in code_cells(notebook):  # a busy machine says in between how long it takes
+        for output in cell.outputs:
+            if "text" in output:
+                output.text = re.sub(r"^.* left\n", "", output.text, flags=re.MULTILINE)
+        cell.outputs = [output for output in cell.outputs if output.get("text") != ""]
     check_what_is_shown(notebook)
     after = files_of(project)
     written = {path.relative_to(project).parts[:2] for path in after.keys() - before.keys()}
@@ -173,34 +186,3 @@ def test_it_runs_and_writes_below_outputs_alone(name, folder, tmp_path, monkeypa
 def test_what_is_saved_came_out_of_these_cells(name):
     notebook = read(name)
     assert origin(notebook)["digest"] == notebook.metadata.origin.digest, "run this file with SAVE_NOTEBOOKS=1"
-
-
-def test_the_first_cell_finds_the_project_and_on_colab_it_is_fetched_once(tmp_path, monkeypatch):
-    """VS Code says where the notebook is; without that there is one line."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))  # to be put back
-    setup, other = (code_of(code_cells(read(name))[0]) for name in NOTEBOOKS)
-    assert setup == other
-    with pytest.raises(AssertionError, match="the project is not found"):
-        exec(setup, {})
-    exec(setup, {"__vsc_ipynb_file__": str(ROOT / NOTEBOOKS[0])})
-    assert Path.cwd() == ROOT and sys.path[0] == str(ROOT)
-
-    called = []
-
-    def run(command: list[str], check: bool) -> None:
-        assert check
-        called.append(command)
-        if "clone" in command:
-            Path(command[-1], "part1").mkdir(parents=True)
-            Path(command[-1], "part1", "lstm.py").touch()
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.setitem(sys.modules, "google.colab", sys)
-    with pytest.raises(AssertionError, match="write the project's address"):
-        exec(setup, {})
-    for _ in range(2):
-        exec(setup.replace('REPOSITORY = ""', 'REPOSITORY = "https://host/name"'), {})
-        assert Path.cwd() == tmp_path / "project" and sys.path[0] == str(Path.cwd())
-    assert [command[-2:] for command in called] == [["https://host/name", "project"], ["-r", "requirements.txt"]]

@@ -8,6 +8,7 @@ before a unit; in tables all.
 
 import re
 from functools import cache
+from types import SimpleNamespace
 from typing import NamedTuple
 
 from tests import numbers_notes, numbers_readme, numbers_report
@@ -17,11 +18,12 @@ from tests.numbers_records import pieces as split
 import pytest
 
 PAGES = {"README.md": numbers_readme, "report.md": numbers_report, "outputs/report/NOTES.md": numbers_notes}
+PAGES["outputs/pretrained/README.md"] = SimpleNamespace(SECTIONS=numbers_readme.CARDS)
 LEFT_OUT = r"(?ms)^```.*?^```|^    [^\n]*"  # commands and equations
 UNIT = r"(?=((?:[\d.,:\s]|and|to|or|of)*\s?(?:%|s|min|epochs|ms|µs)(?!\w))?)"
 NUMBER = re.compile(r"(?<![\w.,^/])(?<!\w-)(?:\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?(e-\d+)?(?![\w^]|,\d|\.\d)" + UNIT)
 YEAR = re.compile(r"(19|20)\d\d")
-TABLES_OF_WORDS = ("what", "command", "claim of the reference", "recipe and machine")  # headings of first columns
+TABLES_OF_WORDS = ("what", "command", "item of REFORMS")  # headings of first columns
 
 
 class Section(NamedTuple):

@@ -10,13 +10,13 @@ from common.cli import UserError
 from common.files import CHECKPOINT
 from common.find import PRETRAINED
 from part2.gan import Discriminator, Game, Generator
-from part2.judges.measures import frechet, neighbourhood, radii, score
+from part2.judges.measures import authenticity, frechet, kernel_distance, neighbourhood, radii
 from part2.judges.networks import CONFIDENT, load_autoencoder, load_classifier
 from part2.sources.files import Source
 
 import torch
 
-SAMPLES = 10_000
+SAMPLES, COMPARED = 10_000, 2_000  # images that are judged; about as many of them are compared with training images
 SPLITS = ("test", "validation")
 VALIDATION = 10_000  # training images, the last ones
 WITHOUT_VALIDATION = 60_000 - VALIDATION  # training images that are left
@@ -46,11 +46,13 @@ def by_digit(probability: torch.Tensor) -> dict[str, float]:
 # scores of the second network end in _autoencoder. OF_READINGS: the classifier's probabilities (n, 10).
 OF_FEATURES = [
     (lambda real, fake, _: frechet(real, fake), ["frechet"]),
-    (neighbourhood, ["precision", "recall", "density", "coverage"]),
+    (neighbourhood, ["precision", "recall", "density", "coverage"]),  # density, and the score: of older runs
+    (lambda real, fake, _: kernel_distance(real, fake), ["kid"]),
 ]
-OF_READINGS = [(score, ["score"]), (smudged, ["smudged"]), (by_digit, [])]
+OF_READINGS = [(smudged, ["smudged"]), (by_digit, [])]
 COLUMNS = {"floors": "distance ÷ floor", "floors_autoencoder": "… by the autoencoder", "smudged": "smudged"}
-COLUMNS |= {name: name for _, names in OF_FEATURES + OF_READINGS for name in names} | {"frechet": "Fréchet"}
+COLUMNS |= {name: name for _, names in OF_FEATURES + OF_READINGS for name in names} | {"score": "score"}
+COLUMNS |= {"frechet": "Fréchet", "kid": "KID", "authentic": "authentic", "asked": "read as asked"}
 
 
 def measure(measures: list[tuple], *data: torch.Tensor) -> dict[str, float]:
@@ -103,6 +105,15 @@ class Judge:
         return {suffix: (points, radii(points)) for suffix, points in features.items()}
 
     @cached_property
+    def training_features(self) -> torch.Tensor:
+        """The training images' features, by the autoencoder."""
+        return self.features(self.training, "_autoencoder")
+
+    @cached_property
+    def authenticity_of_real(self) -> float:
+        return self.authenticity(self.real)
+
+    @cached_property
     def floor(self) -> dict[str, float]:
         """The floor for SAMPLES images."""
         return self.measure_floor(SAMPLES)
@@ -116,13 +127,28 @@ class Judge:
         of_real = self.real_features.items()
         return {f"frechet{suffix}": frechet(real, self.features(images, suffix)) for suffix, (real, _) in of_real}
 
-    def __call__(self, images: torch.Tensor) -> dict[str, float]:
+    def authenticity(self, images: torch.Tensor) -> float:
+        """By the autoencoder, and of a part of the images."""
+        some = images[:: max(1, len(images) // COMPARED)]
+        return authenticity(self.features(some, "_autoencoder"), self.training_features)
+
+    def __call__(self, images: torch.Tensor, asked: torch.Tensor | None = None) -> dict[str, float]:
+        """`asked`: the digits (n,) that the generator was asked for, if it was.
+
+        `authentic` is the images' authenticity ÷ that of the real images, which are new: about 1 for new images, 0 for
+        copies of training images, in between if some are copies; above 1 far from any real image, as noise is.
+        """
         scores = {}
         for suffix, (real, real_radii) in self.real_features.items():
             found = measure(OF_FEATURES, real, self.features(images, suffix), real_radii)
             scores |= {name + suffix: value for name, value in found.items()}
+        if "_autoencoder" in self.extractors:
+            scores["authentic"] = self.authenticity(images) / (self.authenticity_of_real or 1)
         if self.classifier:
-            scores |= measure(OF_READINGS, self.classifier.read(images.to(self.device)))
+            probability = self.classifier.read(images.to(self.device))
+            scores |= measure(OF_READINGS, probability)
+            if asked is not None:
+                scores["asked"] = (probability.argmax(1) == asked).double().mean().item()
         return scores
 
     def draw_real(self, seed: int, n: int) -> torch.Tensor:
@@ -149,21 +175,26 @@ class Judge:
     def of_training(self, game: Game, images: torch.Tensor, seed: int) -> dict[str, float]:
         """Scores of a GAN in training, by 10,000 samples: also the distances in floors, and the mean logits of a D that
         needs no labels. `images` are its training images."""
-        fake = sample(game.sampler(), seed, SAMPLES)
-        scores = self(fake)
+        fake, asked = sample_asked(game.sampler(), seed, SAMPLES)
+        scores = self(fake, asked)
         logits_of = {"training": images[:SAMPLES], "unseen": self.real, "generated": fake}
         logits = {} if game.discriminator.labels else mean_logits(game.discriminator, logits_of)
         return scores | in_floors(scores, self.floor) | logits
 
 
-@torch.no_grad()
 def sample(generator: Generator, seed: int, n: int) -> torch.Tensor:
     """n images (n, 1, 28, 28) of a generator in eval mode, from a noise stream of their own."""
+    return sample_asked(generator, seed, n)[0]
+
+
+@torch.no_grad()
+def sample_asked(generator: Generator, seed: int, n: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The images of `sample`, and the labels (n,) that the generator was asked for; None if it knows none."""
     z = generator.draw(n, seeds.generator(seed, "evaluate")).to(next(generator.parameters()).device)
     images = torch.cat([generator(part) for part in z.split(1000)])
     if not images.isfinite().all():
         raise UserError("the generator draws pixels that are not finite; there is nothing to see", status=1)
-    return images
+    return images, z[:, generator.latent_dim :].argmax(1) if generator.labels else None
 
 
 @torch.no_grad()

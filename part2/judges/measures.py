@@ -33,10 +33,32 @@ def frechet(real: torch.Tensor, fake: torch.Tensor) -> float:
     return (distance + values.sum() + sigma_f.trace() - 2 * root_of_product).item()
 
 
+def kernel_distance(real: torch.Tensor, fake: torch.Tensor) -> float:
+    """The squared kernel distance, or KID, of features r (n, d) and f (m, d) (Bińkowski et al. 2018).
+
+        E k(r, r') + E k(f, f') − 2 E k(r, f),    k(a, b) = (a·b / d + 1)³
+
+    The means are over all pairs of two points. It assumes no normal distributions and is unbiased: for two sets of one
+    distribution it is 0 on average for any n and m, so it may be negative. Computed in the features' precision.
+    """
+    check_points("real", real, 2)
+    check_points("fake", fake, 2)
+
+    def total(points: torch.Tensor, others: torch.Tensor) -> float:
+        kernels = (part @ others.T / points.shape[1] + 1 for part in points.split(1000))
+        return sum(torch.einsum("ij,ij->i", k * k, k).double().sum().item() for k in kernels)
+
+    def mean_of_own(points: torch.Tensor) -> float:
+        of_itself = (points.square().mean(1) + 1).pow(3).double().sum().item()
+        return (total(points, points) - of_itself) / (len(points) * (len(points) - 1))
+
+    return mean_of_own(real) + mean_of_own(fake) - 2 * total(real, fake) / (len(real) * len(fake))
+
+
 def radii(points: torch.Tensor, k: int = K) -> torch.Tensor:
     """The distance from each point of (n, d) to the k-th nearest of the others, (n,), float64."""
     points = points.double()
-    return torch.cat([torch.cdist(part, points).kthvalue(k + 1).values for part in points.split(1000)])
+    return torch.cat([torch.cdist(p, points).topk(k + 1, largest=False).values[:, -1] for p in points.split(1000)])
 
 
 def neighbourhood(
@@ -48,8 +70,7 @@ def neighbourhood(
 
         precision   share of f inside any B(r)                           (Kynkäänniemi et al. 2019)
         recall      share of r inside any B(f)
-        density     1/(k m) Σ_f #{r: f inside B(r)}; about 1 if f is like r   (Naeem et al. 2020)
-        coverage    share of B(r) that hold any f
+        coverage    share of B(r) that hold any f                         (Naeem et al. 2020)
 
     `real_radii` is radii(real, k), if it is known already.
     """
@@ -58,29 +79,19 @@ def neighbourhood(
     real, fake = real.double(), fake.double()
     real_radii = radii(real, k) if real_radii is None else real_radii
     fake_radii = radii(fake, k)
-    balls_around = torch.zeros(len(fake), dtype=torch.int64, device=fake.device)  # #{r: f inside B(r)}
+    is_inside = torch.zeros(len(fake), dtype=torch.bool, device=fake.device)  # f inside any B(r)
     recalled = covered = 0
     for part, radius in zip(real.split(1000), real_radii.split(1000), strict=True):
         distance = torch.cdist(part, fake)
         inside = distance < radius.unsqueeze(1)
-        balls_around += inside.sum(0)
+        is_inside |= inside.any(0)
         covered += inside.any(1).sum().item()
         recalled += (distance < fake_radii).any(1).sum().item()
     return {
-        "precision": (balls_around > 0).double().mean().item(),
+        "precision": is_inside.double().mean().item(),
         "recall": recalled / len(real),
-        "density": balls_around.double().mean().item() / k,
         "coverage": covered / len(real),
     }
-
-
-def score(probability: torch.Tensor) -> float:
-    """exp E[KL(p(y|x) ‖ p(y))] of a classifier's probabilities (n, 10): from 1 to 10 (Salimans et al. 2016).
-
-    It is high if each image is clearly one digit and all digits are drawn equally often.
-    """
-    p = probability.double()
-    return (torch.xlogy(p, p) - torch.xlogy(p, p.mean(0))).sum(1).mean().exp().item()
 
 
 def nearest(points: torch.Tensor, others: torch.Tensor, n: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
@@ -90,13 +101,12 @@ def nearest(points: torch.Tensor, others: torch.Tensor, n: int = 1) -> tuple[tor
     return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
 
 
-def memorised(images: torch.Tensor, real: torch.Tensor, training: torch.Tensor) -> dict[str, float]:
-    """How near images (n, 1, 28, 28) come to the training images, in pixels, compared with real new ones.
+def authenticity(fake: torch.Tensor, training: torch.Tensor) -> float:
+    """Share of the fake points f (n, d) that are no copies of training points (Alaa et al. 2022).
 
-    distance        median over the images of the Euclidean distance to the nearest training image
-    distance_real   the same for `real` images that are no training images
-    too_near        share of the images nearer to a training image than 99 % of the real ones are; 0.01 is normal
+    f is a copy of the training point t nearest to it unless it is farther from t than t is from the nearest other one.
     """
-    distance, to_real = (nearest(points, training)[0].squeeze(1) for points in (images, real))
-    too_near = (distance < to_real.quantile(0.01)).double().mean().item()
-    return {"distance": distance.median().item(), "distance_real": to_real.median().item(), "too_near": too_near}
+    (distance,), (which,) = (column.T for column in nearest(fake, training))
+    copied, back = which.unique(return_inverse=True)
+    spacing = nearest(training[copied], training, n=2)[0][:, 1]  # the nearest of all is the point itself
+    return (distance > spacing[back]).double().mean().item()

@@ -16,6 +16,9 @@ class Classifier(nn.Module):
     """A convolutional network (LeCun et al. 1998, with ReLU and max pooling).
 
     Shapes: images (n, 1, 28, 28) in [−1, 1] → logits (n, 10); `features` returns the 128 numbers before the last layer.
+
+    `load_classifier().features` may be given to torchmetrics' FrechetInceptionDistance and KernelInceptionDistance as
+    `feature`; their `update` then takes such images.
     """
 
     kind = "digit classifier"  # of its checkpoints
@@ -33,6 +36,7 @@ class Classifier(nn.Module):
             nn.Linear(32 * 7 * 7, 128),
             nn.ReLU(),
         )
+        self.features.num_features = 128  # torchmetrics asks for it
         self.fc = nn.Linear(128, 10)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -3,12 +3,11 @@
     python part2/judges/show_judge.py
     python part2/judges/show_judge.py --split validation --seed 1
 
-10,000 real training images are spoiled in five ways, from not at all to badly: Gaussian noise, blur, shift, cropped
-corners, missing kinds of digits. Writes a folder outputs/part2/show_judge-seedN-TIME with judge.png, metrics.jsonl
-(all scores, a row for each way and strength) and result.json (those before spoiling). A panel of the picture shows, for
-one way, the Fréchet distance to the real images of --split, by the classifier's and by the autoencoder's features,
-divided by the distance before spoiling. If the judge judges, the curves start at 1 and rise. Where kinds are missing,
-each image is as good as before, but there is less variety: precision stays, recall and coverage fall (last panel).
+10,000 real training images are spoiled in five ways, from not at all to badly. Writes a folder
+outputs/part2/show_judge-seedN-TIME with judge.png, metrics.jsonl (all scores, a row for each way and strength) and
+result.json (those before spoiling). The picture shows the Fréchet distance to the real images of --split, divided by
+that before spoiling: if the judge judges, it rises. Where kinds are missing, each image is as good as before, but there
+is less variety: precision stays, recall and coverage fall (last panel).
 
 All strengths of a way share the 10,000 images and the random numbers. Takes some minutes on one thread.
 """
@@ -48,17 +47,13 @@ def add_noise(digits: Digits, strength: float, generator: torch.Generator) -> to
 
 def blur(digits: Digits, strength: float, generator: torch.Generator) -> torch.Tensor:
     """A convolution with a normal distribution, cut off at 3 σ, without random numbers. Strength: σ in pixels."""
-    return gaussian_blur()(digits.images, 2 * math.ceil(3 * strength) + 1, strength) if strength else digits.images
-
-
-def gaussian_blur() -> Callable:
-    """torchvision's blur, which nothing else needs; UserError if torchvision is missing or does not fit torch."""
-    try:
-        from torchvision.transforms.functional import gaussian_blur
-    except (ImportError, RuntimeError) as error:
-        what = "is missing" if isinstance(error, ModuleNotFoundError) else "does not fit the installed torch"
-        raise cli.UserError(f"torchvision {what}: pip install torch torchvision, both from the same index") from error
-    return gaussian_blur
+    if not strength:
+        return digits.images
+    reach = math.ceil(3 * strength)
+    weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1.0) / strength) ** 2)
+    weights /= weights.sum()
+    padded = F.pad(digits.images, [reach] * 4, mode="reflect")
+    return F.conv2d(padded, torch.outer(weights, weights)[None, None])
 
 
 def shift(digits: Digits, strength: int, generator: torch.Generator) -> torch.Tensor:
@@ -102,7 +97,6 @@ WAYS = {
 
 def show_judge(args: argparse.Namespace) -> Path:
     """Spoil images, judge them, draw the picture; returns the folder."""
-    gaussian_blur()  # so that it is not found missing after the first way
     judge = Judge(args.split, args.device)
     run = Run.open(args, SCRIPT, f"part2/show_judge-seed{args.seed}")
     drawn = judge.draw_real(args.seed, SAMPLES)
@@ -129,7 +123,7 @@ def show_judge(args: argparse.Namespace) -> Path:
 
 def draw_picture(rows: list[dict], examples: dict[str, list[torch.Tensor]], path: Path) -> None:
     """The scores over the strength, and below each strength what it does to some digits; the last way comes twice."""
-    figure = new_figure(9, 8.2, **{"font.size": 8})
+    figure = new_figure(9, 8.6)
     panels = figure.subplots(4, 3, height_ratios=[1.2, 1] * 2)
     ways = [*WAYS, "missing kinds"]
     for k, (way, axes, strip) in enumerate(zip(ways, panels[::2].flat, panels[1::2].flat, strict=True)):
@@ -140,7 +134,7 @@ def draw_picture(rows: list[dict], examples: dict[str, list[torch.Tensor]], path
             curves = {label: [row[name] / found[0][name] for row in found] for label, name in DISTANCES.items()}
             axes.axhline(1, color="0.4", linewidth=0.8)
             axes.set(title=way, yscale="log", ylim=(0.6, 1000))
-            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_major_formatter("{x:,g}")
         else:
             curves = {name: [row[name] for row in found] for name in VARIETY}
             axes.set(title=f"{way}: variety", ylabel="share", ylim=(0, 1.05))
@@ -155,10 +149,10 @@ def draw_picture(rows: list[dict], examples: dict[str, list[torch.Tensor]], path
         plain_axes(axes)
         bare_axes(strip)
     for axes in panels[::2, 0]:
-        axes.set_ylabel("distance ÷ that of unspoiled images")
+        axes.set_ylabel("distance ÷ unspoiled")
     panels[0, 0].text(middles[-1], 0.95, "real images", va="top", ha="right")
     for axes, place in ((panels[0, 0], "upper left"), (panels[2, 2], "lower left")):
-        axes.legend(frameon=False, loc=place)
+        axes.legend(loc=place)
     save_figure(figure, path)
 
 

@@ -4,10 +4,15 @@
     python part2/judges/train_judges.py autoencoder
     python part2/judges/train_judges.py classifier --n_epochs 0      an untrained one
     python part2/judges/train_judges.py autoencoder --images FOLDER  for other images than MNIST's
+    python part2/judges/train_judges.py classifier --run RUN         what can be learnt from a GAN's digits (GAN-train)
 
 The project comes with both: outputs/pretrained/classifier and outputs/pretrained/autoencoder. To judge with others:
 part2/evaluate.py --classifier RUN --autoencoder RUN. This script trains on training images; the test images are used
-once, at the end. It writes a folder outputs/part2/NAME-seedN-TIME with metrics.jsonl, checkpoint.pt, result.json.
+once, at the end. With --run it trains on 60,000 digits that a GAN draws, and on none of MNIST's: the more of them are
+varied, clear and what they should be, the higher the accuracy on MNIST's test images (Shmelkov et al. 2018). Labels are
+those that the GAN was asked for; if it knows none, what the project's classifier reads.
+
+It writes a folder outputs/part2/NAME-seedN-TIME with metrics.jsonl, checkpoint.pt, result.json.
 """
 
 import argparse
@@ -19,10 +24,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from common import cli, seeds
 from common.files import save_checkpoint
-from common.runs import Run
+from common.runs import Run, path_as_text
 from common.training import RunningMeans
 from part2.images import Digits
-from part2.judges.networks import CONFIDENT, Autoencoder, Classifier
+from part2.judges.judge import sample_asked
+from part2.judges.networks import CONFIDENT, Autoencoder, Classifier, load_classifier
+from part2.networks.trained import load_generator, trained_on
 from part2.sources.files import EPOCH, Source, add_image_flags
 
 import torch
@@ -61,11 +68,22 @@ EPOCHS = {"classifier": 5, "autoencoder": 10}
 LEARNING_RATES = {"classifier": 3e-3, "autoencoder": 2e-3}  # of Adam at its highest
 
 
+def draw_digits(args: argparse.Namespace) -> Digits:
+    """60,000 images of the generator, with labels."""
+    if (name := trained_on(args.run).get("name", "MNIST")) != "MNIST":
+        raise cli.UserError(f"--run {args.run}: was trained on {name}; it must draw MNIST's digits, for the test")
+    images, asked = sample_asked(load_generator(args.run).to(args.device), args.seed, EPOCH)
+    return Digits(images, load_classifier().to(args.device).read(images).argmax(1) if asked is None else asked)
+
+
 def train_judges(args: argparse.Namespace) -> Path:
     """One training run; returns its folder."""
     kind_of_network, losses_of, logged, measure = SETUPS[args.judge]
     source = Source(args.images or "MNIST", args.resize, args.grey)
     training, test = (Digits(*(part.to(args.device) for part in source.load(split))) for split in ("train", "test"))
+    data = source.describe(training.images)
+    if args.run:
+        training, data = draw_digits(args), {"name": f"digits of {path_as_text(args.run)}", "size": EPOCH}
     if args.judge == "classifier" and not 0 <= training.labels.min() <= training.labels.max() <= 9:
         raise cli.UserError(f"--images {source.name}: has no labels from 0 to 9; an autoencoder needs none")
     passes = EPOCH // len(training.images) if args.images else 1
@@ -98,7 +116,6 @@ def train_judges(args: argparse.Namespace) -> Path:
 
     if not network.eval()(test.images[:1000]).isfinite().all():
         raise cli.UserError("what it computes is no longer finite; a smaller --learning_rate may help", status=1)
-    data = source.describe(training.images)
     save_checkpoint(run.checkpoint, network.kind, {"data": data, "network": network.state_dict()})
     result = measure(network, test)
     run.finish(result | {"epochs": args.n_epochs, "seconds": time.monotonic() - started})
@@ -114,8 +131,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--batch_size", type=cli.int_between(1, 60_000), default=128, help="images in a batch")
     add("--learning_rate", type=cli.float_between(0), help="Adam's highest learning rate; if not given, 3e-3 or 2e-3")
     add_image_flags(parser, "train on these instead")
+    add("--run", type=Path, help="train on digits that this run or checkpoint of train_gan.py draws")
     cli.add_shared_flags(parser)
     args = parser.parse_args(argv)
+    if args.images and args.run:
+        parser.error("argument --images: cannot be given with --run, whose digits are trained on")
     args.n_epochs = EPOCHS[args.judge] if args.n_epochs is None else args.n_epochs
     args.learning_rate = args.learning_rate or LEARNING_RATES[args.judge]
     return args

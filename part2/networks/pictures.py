@@ -3,7 +3,7 @@
 from itertools import groupby
 from pathlib import Path
 
-from common.figures import draw_metrics, new_figure, save_animation, save_figure, tile
+from common.figures import draw_beside, draw_metrics, new_figure, save_animation, save_figure, tile
 from common.files import read_metrics
 from common.runs import Run
 from part2.gan import Game
@@ -16,6 +16,11 @@ GRID = 5  # digits along each side of a grid
 # Means over the batches of a row, and how a table shows them.
 MEANS = {"generator_loss": ".3f G_loss", "discriminator_loss": ".3f D_loss"}
 MEANS |= {"accuracy_real": ".3f D_real", "accuracy_fake": ".3f D_fake"}
+ACCURACY = "discriminator's accuracy (%)"
+PANELS = {  # of the curves: y label → {name of a line: column}
+    "loss (nats)": {"generator": "generator_loss", "discriminator": "discriminator_loss"},
+    ACCURACY: {"on real images": "accuracy_real", "on generated images": "accuracy_fake"},
+}
 
 
 @torch.no_grad()
@@ -68,14 +73,42 @@ def draw_summary(folder: Path, batches_per_epoch: int) -> None:
     save_animation([np.asarray(Image.open(grids[k])) for k in shown], folder / "training.gif", scale=1)
 
 
+def in_percent(rows: list[dict]) -> list[dict]:
+    """The rows of metrics with the discriminator's accuracy in per cent."""
+    return [row | {name: 100 * row[name] for name in PANELS[ACCURACY].values()} for row in rows]
+
+
 def draw_curves(rows: list[dict], path: Path) -> None:
     """The losses and the discriminator's accuracy over epochs: of a run's metrics, or its rows of a curves.csv."""
-    rows = [row | {name: 100 * row[name] for name in ("accuracy_real", "accuracy_fake")} for row in rows]
-    losses = {"generator": "generator_loss", "discriminator": "discriminator_loss"}
-    accuracies = {"on real images": "accuracy_real", "on generated images": "accuracy_fake"}
-    figure = draw_metrics(rows, "epoch", {"loss (nats)": losses, "discriminator's accuracy (%)": accuracies})
+    figure = draw_metrics(in_percent(rows), "epoch", PANELS)
     right = figure.axes[1]
     right.axhline(50, color="0.5", linewidth=0.8, label="cannot tell")
     right.set_ylim(0, 102)
     right.legend()
+    save_figure(figure, path)
+
+
+def draw_cases(cases: dict[str, tuple[list[dict], np.ndarray]], path: Path) -> None:
+    """The curves of several runs side by side, and digits that each draws: {title: (rows, picture)}."""
+    rows, sheets = {title: in_percent(of) for title, (of, _) in cases.items()}, [sheet for _, sheet in cases.values()]
+    figure, (losses, accuracies, _) = draw_beside(rows, "epoch", PANELS, sheets)
+    for axes in accuracies:
+        axes.axhline(50, color="0.5", linewidth=0.8, label="cannot tell")
+    losses[0].set_ylim(-0.3, 16)
+    accuracies[0].set_ylim(0, 103)
+    losses[0].legend()
+    accuracies[-1].legend(loc="lower right", handlelength=1.3)
+    save_figure(figure, path)
+
+
+def draw_ranges(images: torch.Tensor, path: Path) -> None:
+    """Images (n, 1, 28, 28) in [−1, 1], right and as they look if their pixels are scaled wrongly."""
+    pixels = (images + 1) / 2  # in [0, 1]
+    shown = {"right: [−1, 1]": images, "[0, 1] instead": pixels, "[0, 255] instead": 255 * pixels}
+    shown |= {"divided by 255 twice": 2 * pixels / 255 - 1, "dark on light": -images}
+    figure = new_figure(9, 1.3)
+    for axes, (title, wrong) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
+        axes.imshow(tile(wrong, 4), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes.set_title(title)
+        axes.set_axis_off()
     save_figure(figure, path)

@@ -9,8 +9,8 @@ from common.files import save_checkpoint
 from common.find import PRETRAINED
 from part2.gan import Discriminator, Generator
 from part2.judges import judge, measures
-from part2.judges.judge import COLUMNS, Judge, in_floors, sample
-from part2.judges.measures import frechet, neighbourhood, score
+from part2.judges.judge import COLUMNS, Judge, in_floors, sample, sample_asked
+from part2.judges.measures import authenticity, frechet, kernel_distance, neighbourhood
 from part2.judges.networks import Autoencoder, Classifier, load_autoencoder, load_classifier
 from part2.sources import files
 
@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 def test_the_published_scores_are_of_these_numbers_of_images_and_neighbours():
-    assert (judge.SAMPLES, files.AT_LEAST, measures.K, judge.CONFIDENT) == (10_000, 100, 5, 0.95)
+    assert (judge.SAMPLES, judge.COMPARED, files.AT_LEAST, measures.K) == (10_000, 2_000, 100, 5)
     assert (judge.VALIDATION, judge.WITHOUT_VALIDATION) == (10_000, 50_000)
 
 
@@ -35,21 +35,26 @@ def test_validation_images_are_the_last_training_images_and_none_that_may_be_lea
 
 def test_the_scores_are_the_measures_of_both_networks_features(few, mnist):
     real, images = few["test"].images, mnist["train"].images[1000:1150]
-    reader, scores = load_classifier(), Judge("test", CPU)(images)
-    expected = {}
+    reader, asked, expected = load_classifier(), torch.arange(150) % 10, {}
+    scores = Judge("test", CPU)(images, asked)
     with torch.no_grad():
         for suffix, extract in {"": reader.features, "_autoencoder": load_autoencoder().features}.items():
             r, f = extract(real), extract(images)
-            found = {"frechet": frechet(r, f), **neighbourhood(r, f)}
+            found = {"frechet": frechet(r, f), **neighbourhood(r, f), "kid": kernel_distance(r, f)}
             expected |= {name + suffix: value for name, value in found.items()}
+        training = extract(few["train"].images)
+    expected["authentic"] = authenticity(f, training) / authenticity(r, training)  # by the autoencoder
     probability = reader.read(images)
     smudged, read = (probability.amax(1) < 0.95).tolist(), probability.argmax(1).tolist()
-    expected |= {"score": score(probability), "smudged": sum(smudged) / 150}
+    expected["smudged"] = sum(smudged) / 150
     expected |= {f"share_{digit}": read.count(digit) / 150 for digit in range(10)}
     for digit in range(10):
         of_those = [unclear for unclear, found in zip(smudged, read, strict=True) if found == digit]
         expected[f"smudged_{digit}"] = sum(of_those) / len(of_those)
-    assert scores == pytest.approx(expected) and list(scores) == list(expected) and 0 < scores["smudged"] < 0.2
+    expected["asked"] = sum(digit == k % 10 for k, digit in enumerate(read)) / 150
+    assert (
+        scores == pytest.approx(expected, rel=1e-5) and list(scores) == list(expected) and 0 < scores["smudged"] < 0.2
+    )
     validation = Judge("validation", CPU)
     assert validation(few["train"].images[400:])["frechet"] == pytest.approx(0, abs=1e-6)
 
@@ -60,9 +65,32 @@ def test_a_measure_is_a_function_and_a_line(few, monkeypatch):
     monkeypatch.setattr(judge, "OF_FEATURES", [*judge.OF_FEATURES, of_features])
     monkeypatch.setattr(judge, "OF_READINGS", [(lambda probability: {"a": 1.0, "b": 2.0}, [])])
     scores = Judge("test", CPU)(few["train"].images[:50])
-    assert list(scores)[5:6] + list(scores)[11:] == ["n", "n_autoencoder", "a", "b"] and scores["n"] == 50
-    columns = "floors floors_autoencoder smudged frechet precision recall density coverage score"
+    assert list(scores)[5:6] + list(scores)[11:] == ["n", "n_autoencoder", "authentic", "a", "b"] and scores["n"] == 50
+    columns = "floors floors_autoencoder smudged frechet precision recall density coverage kid score authentic asked"
     assert list(COLUMNS) == columns.split() and COLUMNS["frechet"] == "Fréchet"
+
+
+def test_copies_are_not_authentic_half_copies_half_as_much_as_new_images(few, mnist, monkeypatch):
+    """Also of images in order, of which a part is compared."""
+    monkeypatch.setattr(judge, "COMPARED", 100)
+    judging, real = Judge("test", CPU), few["test"].images
+    copies = judging(few["train"].images[:200] * 0.95)
+    assert copies["authentic"] == 0 and copies["coverage"] > 0.8
+    half, noise = torch.cat([few["train"].images[:200], real]), torch.rand(200, 1, 28, 28) * 2 - 1
+    assert judging(half)["authentic"] == pytest.approx(0.5, abs=0.1)
+    assert judging.baseline(200)["authentic"] == 0 and judging(real)["authentic"] == 1 < judging(noise)["authentic"]
+
+
+def test_a_generator_is_asked_for_labels_and_other_generators_for_none(few):
+    generator = Generator(6, labels=10).eval()
+    images, asked = sample_asked(generator, 4, 200)
+    z = generator.draw(200, seeds.generator(4, "evaluate"))
+    assert torch.equal(images, sample(generator, 4, 200)) and torch.equal(asked, z[:, 6:].nonzero()[:, 1])
+    assert sample_asked(Generator(6).eval(), 4, 200)[1] is None
+    read = load_classifier().read(images).argmax(1)
+    game = SimpleNamespace(sampler=lambda: generator, discriminator=Discriminator(labels=10))
+    found = Judge("test", CPU).of_training(game, few["train"].images, 4)
+    assert found["asked"] == pytest.approx((read == asked).double().mean().item())
 
 
 @pytest.mark.parametrize("name", ["classifier", "autoencoder"])

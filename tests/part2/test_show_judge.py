@@ -1,7 +1,5 @@
 """The picture of the judge: each way spoils as it says, the judge sees it, and what it says is drawn and recorded."""
 
-import sys
-
 from common import seeds
 from common.files import read_json, read_metrics
 from part2.images import Digits
@@ -93,18 +91,3 @@ def test_all_scores_are_recorded_and_drawn_over_those_of_unspoiled_images(few, t
         assert drawn[label] == [1, rows[1][name] / unspoiled[name]]
     for name in ("precision", "recall", "coverage"):
         assert drawn[name] == [row[name] for row in rows[-2:]]
-
-
-class Unfit:
-    """A torchvision that was built for another torch."""
-
-    @property
-    def gaussian_blur(self):
-        raise RuntimeError("operator torchvision::nms does not exist")
-
-
-@pytest.mark.parametrize(("installed", "words"), [(None, "is missing"), (Unfit(), "does not fit the installed torch")])
-def test_without_a_torchvision_that_fits_one_line_says_what_to_install(installed, words, mistake, few, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torchvision.transforms.functional", installed)
-    assert f"torchvision {words}: pip install torch torchvision" in mistake(show_judge)
-    assert parse_args([]).split == "test"

@@ -4,12 +4,15 @@ import math
 
 from common import seeds
 from common.cli import UserError
-from common.files import read_json, read_metrics
+from common.files import read_json, read_metrics, save_checkpoint
 from common.find import PRETRAINED
+from part2.gan import Generator
 from part2.images import Digits
 from part2.judges import train_judges
+from part2.judges.judge import sample_asked
 from part2.judges.networks import load_autoencoder, load_classifier
 from part2.judges.train_judges import SETUPS, parse_args
+from part2.networks.trained import KIND
 from part2.sources import files
 
 import numpy as np
@@ -106,6 +109,30 @@ def test_other_images_come_as_often_as_mnists_and_are_named_by_the_checkpoint(ju
     order = torch.cat([torch.randperm(43, generator=rng) for _ in range(2)])
     assert torch.equal(torch.cat(batches), images[order]) and [len(batch) for batch in batches] == [32, 32, 22]
     assert LOAD[judge](folder).trained_on == source.describe(images)
+
+
+@pytest.mark.parametrize("labels", [0, 10])
+def test_one_learns_from_digits_that_a_gan_draws_with_the_labels_that_it_was_asked_for(
+    labels, parts, tmp_path, monkeypatch
+):
+    """Or with those that the project's classifier reads, if it knows no labels. The test is MNIST's."""
+    monkeypatch.setattr(train_judges, "EPOCH", 100)
+    (kind, losses, *rest), batches = SETUPS["classifier"], []
+    monkeypatch.setitem(SETUPS, "classifier", (kind, lambda *of: batches.append(of[1:]) or losses(*of), *rest))
+    generator, path = Generator(6, labels=labels).eval(), tmp_path / "gan.pt"
+    content = {"generator": generator.state_dict(), "latent_dim": 6, "width": 1, "labels": labels}
+    save_checkpoint(path, KIND, content | {"data": {"name": "MNIST", "size": 300}})
+    folder = start("classifier", tmp_path / "run", "--run", path, "--n_epochs", 1, "--seed", 2)
+    images, asked = sample_asked(generator, 2, 100)
+    drawn = Digits(images, asked if labels else load_classifier().read(images).argmax(1))
+    order = torch.randperm(100, generator=seeds.generator(2, "order", 1))
+    assert all(torch.equal(part, known[order]) for part, known in zip(batches[0], drawn, strict=True))
+    learnt, result = load_classifier(folder), read_json(folder / "result.json")
+    assert result["test_accuracy"] == pytest.approx(SETUPS["classifier"][3](learnt, parts["test"])["test_accuracy"])
+    assert learnt.trained_on == {"name": f"digits of {path}", "size": 100}
+    save_checkpoint(path, KIND, content | {"data": {"name": "KMNIST", "size": 300}})
+    with pytest.raises(UserError, match=r"gan.pt: was trained on KMNIST; it must draw MNIST's digits"):
+        start("classifier", tmp_path / "other", "--run", path)
 
 
 def test_one_that_computes_no_finite_numbers_is_not_saved(parts, tmp_path):
