@@ -16,7 +16,7 @@ from tests.test_house import SCRIPTS, TREES, module_of
 import pytest
 import torch
 
-PAGES = ("README.md", "report.md", "outputs/report/NOTES.md", "TEACHING.md", "exercises/answers.md")
+PAGES = ("README.md", "HELP.md", "report.md", "outputs/report/NOTES.md", "TEACHING.md", "exercises/answers.md")
 PAGES += ("tests/README.md", "data/README.md", "outputs/pretrained/README.md", "part1/part1.ipynb", "part2/part2.ipynb")
 SCRIPT = r"(?:part[12]/(?:\w+/)*\w+|benchmark|make_report)\.py"
 

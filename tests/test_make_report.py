@@ -1,6 +1,7 @@
 """make_report.py plans the runs that are in the published tables, with their settings, and no others."""
 
 import contextlib
+import shutil
 
 import make_report
 from common.files import read_csv
@@ -42,7 +43,7 @@ def test_the_plan_is_what_is_published(monkeypatch):
     for name, make in make_report.studies(REPORT).items():
         with contextlib.suppress(Planned):
             make() if name not in ("films", "overview") else None
-    assert len(planned) == 18
+    assert len(planned) == 19
     for folder, plan in planned.items():
         rows = {row["run"]: row for row in read_csv(REPORT / folder / "runs.csv")}
         assert rows.keys() - NOT_PLANNED == {run.name for run in plan}, folder
@@ -66,6 +67,18 @@ def test_readme_s_film_shows_both_parts(tmp_path, monkeypatch):
     assert in_colour[:, :380].any() and not in_colour[:, 380:].any() and (pixels[:, 380:] < 20).mean() > 0.3
     again.seek(1)
     assert (np.asarray(again.convert("RGB"), dtype=int) != pixels)[:, :380].any()
+
+
+def test_the_pictures_of_help_are_drawn_from_a_few_records(tmp_path):
+    of = "part1/sweep/curves.csv part2/compare/curves.csv part2/compare/runs.csv part2/compare/digits.png help/curves.csv"
+    for name in [*of.split(), "help/gan-high-rate-grid.png"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPORT / name, tmp_path / name)
+    make_report.draw_help(tmp_path)
+    for path in (REPORT / f"help/{name}.png" for name in ("gan", "lstm", "pixels")):
+        was, now = (np.asarray(Image.open(p).convert("L"), float) for p in (path, tmp_path / "help" / path.name))
+        assert was.shape == now.shape and was.shape[1] == 1350 and np.abs(was - now).mean() < 3
+        assert path.stat().st_size < 150_000
 
 
 def test_an_unknown_study_is_one_line(answer):

@@ -11,13 +11,14 @@ from functools import cache
 from types import SimpleNamespace
 from typing import NamedTuple
 
-from tests import numbers_notes, numbers_readme, numbers_report
+from tests import numbers_help, numbers_notes, numbers_readme, numbers_report
 from tests.conftest import ROOT
 from tests.numbers_records import pieces as split
 
 import pytest
 
 PAGES = {"README.md": numbers_readme, "report.md": numbers_report, "outputs/report/NOTES.md": numbers_notes}
+PAGES["HELP.md"] = numbers_help
 PAGES["outputs/pretrained/README.md"] = SimpleNamespace(SECTIONS=numbers_readme.CARDS)
 LEFT_OUT = r"(?ms)^```.*?^```|^    [^\n]*"  # commands and equations
 UNIT = r"(?=((?:[\d.,:\s]|and|to|or|of)*\s?(?:%|s|min|epochs|ms|µs)(?!\w))?)"

@@ -3,7 +3,7 @@
     python part2/judges/show_inverse.py
 
 For 1,000 test images x, from the 1,001st on, it finds the latent point z whose image is nearest to x
-(part2/networks/inverse.py). (The constants of that search were chosen on test images before these.) Writes a folder
+(part2/networks/inverse.py; the constants of that search were chosen on the first 300 test images). Writes a folder
 outputs/part2/show_inverse-seedN-TIME with found.png, the first twelve, and result.json:
 
     ratio           |G(z) − x| ÷ the distance from x to the nearest training image, median over x

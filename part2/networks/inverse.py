@@ -15,7 +15,7 @@ import torch
 
 # The page has the same numbers.
 DRAWN = 2000  # latent points to choose the starts from
-STAGES = (8, 50), (2, 150)  # how many points take how many steps; then the best of them go on
+STAGES = (8, 40), (4, 360)  # how many points take how many steps; then the best of them go on
 RATE, BETAS = 0.05, (0.95, 0.99)  # Adam's
 WEIGHT = 0.02  # of |z|²
 
@@ -44,12 +44,12 @@ def find(generator: Generator, pictures: torch.Tensor, training: torch.Tensor, s
 def find_z(generator: Generator, pictures: torch.Tensor, seed: int) -> torch.Tensor:
     """Pictures x (n, 1, 28, 28) → z (n, …), by gradient steps from several starts.
 
-        z(0)      the first 8 (STAGES) of 2,000 (DRAWN) drawn latent points, by |G(z) − x|
+        z(0)      the 8 (STAGES) of 2,000 drawn latent points (DRAWN) with the least |G(z) − x|
         L(z)      = |G(z) − x|² + 0.02 |z|²                     (WEIGHT)
-        z(t + 1)  = Adam(z(t), ∂L/∂z), rate 0.1                 (RATE; Kingma & Ba 2015)
+        z(t + 1)  = Adam(z(t), ∂L/∂z)                           (RATE, BETAS; Kingma & Ba 2015)
 
-    After 50 steps only the best two go on, for 150 more; Adam begins anew. Of them, the one with the least |G(z) − x|
-    is returned. Signs and labels in z stay as they were drawn: a number between them is none that the generator knows.
+    After 40 steps only the best four go on, for 360 more; Adam begins anew. Of them, the one with the least |G(z) − x|
+    is returned. Signs and labels in z stay as they were drawn: the generator knows no numbers between them.
     """
     generator = copy.deepcopy(generator).requires_grad_(False)
     z = generator.draw(DRAWN, seeds.generator(seed, "starts")).to(pictures.device)

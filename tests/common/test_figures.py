@@ -4,7 +4,16 @@ import os
 import subprocess
 import sys
 
-from common.figures import STYLES, draw_metrics, new_figure, save_animation, save_figure, save_picture, tile
+from common.figures import (
+    STYLES,
+    draw_beside,
+    draw_metrics,
+    new_figure,
+    save_animation,
+    save_figure,
+    save_picture,
+    tile,
+)
 from tests.conftest import ROOT
 
 import matplotlib
@@ -83,3 +92,14 @@ def test_every_curve_is_drawn_over_x_and_named():
     assert drawn == {"one": [[1, 0.5], [2, 1.0]], "two": [[1, 1 / 3], [2, 2 / 3]]} and len(right.lines) == 1
     assert left.get_legend() and (left.get_xlabel(), left.get_ylabel()) == ("epoch", "nats")
     assert len({str(style["linestyle"]) for style in STYLES}) == len(STYLES) >= 5  # told apart without colour
+
+
+def test_trainings_are_drawn_side_by_side_on_one_scale_with_their_pictures():
+    cases = {"good": [{"epoch": e, "a": e, "b": -e} for e in (1, 2)], "bad": [{"epoch": e, "a": 9 * e} for e in (1, 2)]}
+    sheets = [np.full((4, 6), grey, dtype=np.uint8) for grey in (7, 80)]
+    _, grid = draw_beside(cases, "epoch", {"nats": {"one": "a", "two": "b"}, "%": {"one": "a"}}, sheets)
+    assert [[len(line.get_xdata()) for line in axes.lines] for axes in grid[0]] == [[2, 2], [2, 0]]  # it has no b
+    assert grid[0, 1].lines[0].get_xydata().tolist() == [[1, 9], [2, 18]] and len(grid[1, 0].lines) == 1
+    assert grid[0, 0].get_ylim() == grid[0, 1].get_ylim() and grid[0, 0].get_ylim()[1] >= 18
+    assert [axes.get_title() for axes in grid[0]] == ["good", "bad"] and grid[1, 0].get_ylabel() == "%"
+    assert [axes.images[0].get_array()[0, 0] for axes in grid[2]] == [7, 80]

@@ -214,7 +214,7 @@ def test_keys_pointer_and_buttons_move_the_point_and_change_the_digits(page):
 
 @needs_node
 def test_the_triangle_says_what_is_read_where(page):
-    """Each digit on it stands where PyTorch reads it, and the shares are those of 325 places."""
+    """Each digit on it stands where PyTorch reads it, well inside, and the shares are those of 325 places."""
     function = "() => (finish(), [page.map.texts, page.map.width, page.shares.textContent, page.middle.textContent])"
     texts, width, shares, middle = ask(page.path, function, tools=FOLLOW)
     places = torch.tensor([(i, j, 24 - i - j) for i in range(25) for j in range(25 - i)]) / 24
@@ -225,8 +225,8 @@ def test_the_triangle_says_what_is_read_where(page):
     assert shares == "Read in the triangle: " + ", ".join(parts)
     assert {int(digit) for digit, *_ in texts} == {digit for digit in counts if counts[digit] > 2}
     on_canvas = places @ (torch.tensor([[13.0, 78], [50, 15], [87, 78]]) * width / 100)
-    for digit, x, y in texts:
-        assert reads[(on_canvas - torch.tensor([x, y])).norm(dim=1).argmin()] == int(digit)
+    for digit, x, y in texts:  # with the six places around it
+        assert set(reads[(on_canvas - torch.tensor([x, y])).norm(dim=1) < width / 25].tolist()) == {int(digit)}
     reads = reads[(places - 1 / 3).norm(dim=1).argmin()]
     assert middle == f"half way between a 9, a 3 and a 2 stands {'an' if reads == 8 else 'a'} {reads}."
 
