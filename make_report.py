@@ -16,6 +16,7 @@ import io
 import sys
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -67,6 +68,7 @@ COMPARISONS = {  # study → calls of part2/compare.py
     "soon": [f"--recipes improved --n_epochs 10 --eval_interval 1 {ON_TEST}"],
     "bf16": [f"--recipes improved --precision bf16 {BRIEF}"],
     "crisp": [f"--recipes crisp --seeds 0 1 2 3 4 --n_epochs 150 --eval_interval 50 --precision bf16 {ON_TEST}"],
+    "conditional": [f"--recipes conditional --seeds 0 1 2 3 4 --n_epochs 60 --eval_interval 20 --jobs 2 {ON_TEST}"],
     "memory": ["--recipes improved --seeds 10 --n_epochs 150 --eval_interval 10 --precision bf16"],
     # how soon: on a machine that does nothing else
     "board": [f"--recipes improved --n_epochs 12 --eval_interval 1 {ON_TEST}"],
@@ -83,6 +85,7 @@ HELP = {  # trainings that go wrong: name → script, flags
         "--recipe reference --learning_rate 0.01 --n_epochs 6 --data_size 6400",
     ),
 }
+FEW = (500, 2000, 10_000, 60_000)  # training images
 WHAT = ("lstm", "gan")  # of benchmark.py: on a machine that does nothing else
 FILMS = ("reference-seed0", "improved-seed0")  # runs of compare whose pictures of training are shown
 READ = [*range(11), 12, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 400, 700, 1000]  # digits, in README's film
@@ -115,6 +118,28 @@ def judges(runs: Path) -> list[PlannedRun]:
             named += [f"--{judge}", runs / f"{pair}-{judge}"]
         plan.append(planned(f"{pair}-evaluate", "part2/evaluate.py", "", PRETRAINED / "generator", *named))
     return plan
+
+
+def few(runs: Path) -> list[PlannedRun]:
+    """GANs of a few training images, and what the judge says of them."""
+    plan = []
+    for n, seed in product(FEW, range(3)):
+        name, flags = f"n{n}-seed{seed}", f"--images MNIST --data_size {n} --n_epochs 10 --save_interval 5000"
+        plan.append(planned(name, "part2/train_gan.py", f"{flags} --seed {seed}"))
+        plan.append(planned(f"{name}-evaluate", "part2/evaluate.py", "", runs / name))
+    return plan
+
+
+def labels(runs: Path) -> list[PlannedRun]:
+    """GANs with and without labels: what the judge says, and what a classifier learns from their digits alone."""
+    networks = {"improved": PRETRAINED / "generator"}
+    networks |= {name: runs / name for name in (f"conditional-seed{seed}" for seed in range(5))}
+    scripts = {"evaluate": ("part2/evaluate.py", ""), "learn": ("part2/judges/train_judges.py", "classifier")}
+    return [
+        planned(f"{name}-{what}", *script, network)
+        for name, network in networks.items()
+        for what, script in scripts.items()
+    ]
 
 
 def draw_help(report: Path) -> None:
@@ -229,6 +254,7 @@ def studies(out_dir: Path) -> dict[str, Callable[[], object]]:
         draw_help(out_dir)
 
     spoiled = [planned("judge", "part2/judges/show_judge.py", "")]
+    own = [planned("improved", "part2/judges/show_inverse.py", "", PRETRAINED / "generator")]
     return {
         "sweep": call("part1/sweep.py", SWEEP, "part1/sweep"),
         "proofs": make("part1/proofs", proofs, jobs=2, curve=read_metrics),
@@ -239,6 +265,9 @@ def studies(out_dir: Path) -> dict[str, Callable[[], object]]:
         "evaluate": make("part2/evaluate", of_both("part2/evaluate.py"), keep=keep_pictures),
         "interpolate": make("part2/interpolate", of_both("part2/interpolate.py"), keep=keep_pictures),
         "judge": make("part2/judge", spoiled, curve=read_metrics, keep=keep_pictures),
+        "labels": make("part2/labels", labels(out_dir / "part2/conditional/runs")),
+        "few": make("part2/few", few(out_dir / "part2/few/runs")),
+        "inverse": make("part2/inverse", own, keep=keep_pictures),
         "judges": make("part2/judges", judges(out_dir / "part2/judges/runs")),
         "help": help_,
         "overview": lambda: overview(out_dir / "overview.gif"),

@@ -6,9 +6,9 @@
 
 Without --run, it takes the newest finished run of train_gan.py in outputs/part2, else the pretrained generator. Beside
 every score (part2/judges/measures.py) stands that of as many real training images. First comes distance ÷ floor: the
-Fréchet distance, divided by that of the real images. A copy of the training images gets a 1 there, but 0 where it says
-"authentic"; new real images get 1. Writes a folder outputs/part2/evaluate-seedN-TIME with result.json
-and neighbours.png (some digits, and under each the training images nearest to it).
+Fréchet distance, divided by that of the real images. Copies of training images get 1 there too, but 0 by `authentic`,
+where new real images get 1. Writes a folder outputs/part2/evaluate-seedN-TIME with result.json and neighbours.png (some
+digits, and under each the training images nearest to it).
 
 The features are those of two networks that never saw a generated image, a digit classifier (128) and an autoencoder
 (64). Generators are compared with --split test, MNIST's test images. Settings are chosen with --split validation, the

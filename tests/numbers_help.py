@@ -3,6 +3,7 @@
 import math
 
 from common.cli import UserError
+from make_report import HELP
 from part2.sources.files import _range
 from tests import numbers_records as r
 
@@ -42,7 +43,7 @@ def gan() -> list[str]:
     {d}, and D is right in {r.span([percent(row) for row in flat], ".0f")} %. · D is right in more than {BORDER} %. In
     the end: {percent(last[-1]):.0f} %, G's loss {float(g_end):.2f}, D's {float(d_end):.2f}. · [recipes] (betas 0 and
     0.99) · after 60
-    epochs {free} of {r.WORDS[len(sixty)]} seeds are out. · D's accuracy falls: {falls[0]} epochs, {falls[1]},
+    epochs {free} of {r.WORDS[len(sixty)]} seeds are out of it. · D's accuracy falls: {falls[0]} epochs, {falls[1]},
     {falls[2]}. · D is right in 100 %, its loss is {1e5 * float(d_wins):.0f}e-5, G's rises from {rises[0]:.1f} to
     {rises[-1]:.1f}. · Is {BORDER} % a good border? In the {len(measured)} measurements · in all {len(collapsed)}
     collapses (a Fréchet distance above 200) D was right in {min(collapsed):.0f} % or more, in the {len(others)} others
@@ -64,11 +65,13 @@ def lstm() -> list[str]:
     least, default = min(of[of.index(1) :]), r.settings("part1/sweep")["learning_rate"]
     assert float(breaks["test_accuracy"]) == 1 and float(few[-1]["validation_loss"]) > math.log(10)
     assert max(r.column(jumps, "validation_accuracy")) < 0.6
-    return r.pieces(f"""a loss of ln 10 = {math.log(10):.2f}. · Validation accuracy is 1.0 after {of.index(1) + 1}
-    epochs, {least:.3f} in epoch {of.index(least) + 1}, then 1.0 again. This happens in {sum(map(bool, broken))} of the
-    LSTM's {len(broken)} runs. · [test_accuracy] its test accuracy is 1.0. · [1 of 10 digits] an accuracy of 0.1 · [the
-    same] It stays at 0.1. · In {never["epochs"]} epochs validation accuracy is never above
-    {max(r.validation(never)):.3f}. · [the picture] stays at 0.5 to 0.6. · The loss is {float(jumps[-1]["loss"]):.1f} in
+    commands = [f"`python {script} {flags}`" for script, flags in HELP.values()]
+    return commands + r.pieces(f"""a loss of ln 10 = {math.log(10):.2f}. · Validation accuracy is 1.0 after
+    {of.index(1) + 1} epochs, {least:.3f} in epoch {of.index(least) + 1}, then 1.0 again. This happens in
+    {sum(map(bool, broken))} of the LSTM's {len(broken)} runs. · [test_accuracy] its test accuracy is 1.0. ·
+    [1 of 10 digits] an accuracy of 0.1 · [the same] It stays at 0.1. · In {never["epochs"]} epochs
+    validation accuracy is never above {max(r.validation(never)):.3f}. · [the picture] stays at 0.5 to 0.6. ·
+    The loss is {float(jumps[-1]["loss"]):.1f} in
     the last epoch: · the default is {default}. · {float(few[-1]["accuracy"]):.1f} and
     {float(few[-1]["validation_accuracy"]):.3f} in the last epoch; the validation loss,
     {float(few[-1]["validation_loss"]):.2f}, is above chance.""")

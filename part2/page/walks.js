@@ -34,7 +34,7 @@ function* survey(points, n) {
 }
 
 // Paints each pixel by its likeliest digit, paler where that is less likely; between the places, logarithms run
-// straight. Then writes into each region its digit, as far from its border as can be. The canvas is 100 units wide.
+// straight. Then writes its digit into each region, in the middle or where there is more room. The canvas is 100 wide.
 function* drawMap(canvas, corners, { n, places, seen }) {
   const { width, height } = canvas, pixels = new ImageData(width, height), unit = 100 / width;
   const known = Object.fromEntries(places.map((place, k) => [place, seen[k]])), none = seen[0];
@@ -50,18 +50,21 @@ function* drawMap(canvas, corners, { n, places, seen }) {
   }
   const pen = canvas.getContext("2d"), apart = (p, q) => Math.hypot(...p.map((part, a) => part - q[a])) / Math.SQRT2;
   pen.putImageData(pixels, 0, 0);
-  Object.assign(pen, { fillStyle: "#000", textAlign: "center", textBaseline: "middle" });
+  Object.assign(pen, { strokeStyle: "#fff", lineWidth: 4, textAlign: "center", textBaseline: "middle" });
   const room = places.map((p, k) => Math.min(Math.min(...p) + 0.5,
     ...places.map((q, l) => (digits[l] === digits[k] ? n : apart(p, q) - 0.5))));
   const done = new Set();
-  for (const k of [...places.keys()].sort((a, b) => room[b] - room[a])) {
+  for (const k of places.keys()) {
     if (done.has(k)) continue;
     const region = new Set([k]); // it grows while it is walked through
     for (const a of region)
       places.forEach((q, b) => digits[b] === digits[a] && apart(places[a], q) < 1.1 && region.add(b));
     region.forEach((a) => done.add(a));
-    pen.font = `600 ${Math.min(12 + 9 * room[k], 44)}px system-ui`;
-    if (region.size > 2) pen.fillText(digits[k], ...mix(places[k].map((part) => part / n / unit), corners));
+    const all = [...region], mean = mix(all.map(() => 1 / all.length), all.map((a) => places[a]));
+    const worth = all.map((a) => room[a] - apart(places[a], mean) / 9), best = all[greatest(worth)];
+    const [x, y] = mix(places[best].map((part) => part / n / unit), corners);
+    Object.assign(pen, { fillStyle: "#000", font: `600 ${Math.min(12 + 9 * room[best], 44)}px system-ui` });
+    if (all.length > 2) ["strokeText", "fillText"].forEach((draws) => pen[draws](digits[best], x, y));
   }
 }
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 BOX = 20  # pixels: MNIST's digits fit into a square of that size
 WORKING_SIZE = 280  # pixels along the longer side, in which a digit is looked for
-HAZE = 0.25  # of the strongest ink: weaker is paper
+HAZE = 0.35  # of the strongest ink: weaker is paper
 
 
 def add_picture_flags(parser: argparse.ArgumentParser) -> None:

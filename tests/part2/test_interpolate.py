@@ -1,6 +1,7 @@
 """interpolate.py: each walk's picture, animation and record, and that every flag reaches them; the published walks."""
 
 import part2.interpolate
+import part2.networks.inverse
 import part2.networks.walks
 from common.figures import tile
 from common.files import read_csv, read_json
@@ -8,12 +9,14 @@ from common.find import PRETRAINED
 from common.machine import ROOT
 from part2.interpolate import interpolate, parse_args
 from part2.judges.networks import load_classifier
+from part2.networks.inverse import find
 from part2.networks.trained import load_generator
 from part2.networks.walks import PATHS, draw_and_read, find_ends, path_through, read_middles
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 
 def start(folder, *flags) -> dict:
@@ -65,9 +68,42 @@ def test_without_flags_the_published_walks_are_made_again(figures, tmp_path):
         assert len(x) == len(y) == 1 + 100 * (len(ours["digits"]) - 1)
 
 
+def test_a_digit_of_one_s_own_is_found_shown_and_walked_from(figures, mnist, tmp_path, monkeypatch, capsys):
+    """To a digit and on to another picture; what is recorded is what inverse.py finds for the pictures."""
+    monkeypatch.setattr(part2.networks.inverse, "STAGES", ((2, 5),))
+    monkeypatch.setattr(part2.networks.walks, "DRAWS", 500)
+    drawn, own, files = figures(part2.networks.inverse), mnist["test"].images[[0, 1]], ["a 7.png", "b.png"]
+    for name, image in zip(files, own, strict=True):
+        Image.fromarray(255 - tile(image.unsqueeze(0), 1)).save(tmp_path / name)  # ink on paper
+    monkeypatch.chdir(tmp_path)
+    result = start(tmp_path / "run", "--from", files[0], "--to", 3, files[1], "--steps", 3, "--invert", "--seed", 7)
+
+    generator, classifier, training = load_generator(PRETRAINED / "generator"), load_classifier(), mnist["train"].images
+    found = find(generator, own, training, 7)
+    for k, row in enumerate(result["pictures"]):
+        assert row["file"] == files[k] and row["read"] == (7, 2)[k] and row["confidence"] > 0.9
+        assert row["error"] == pytest.approx(found.error[k].item(), rel=1e-3)
+        assert row["nearest"] == pytest.approx((training - own[k]).flatten(1).norm(dim=1).min().item(), rel=1e-4)
+        assert row["read_again"] == classifier.read(found.images)[k].argmax()
+    ends = find_ends(*draw_and_read(generator, classifier, 7), [3])[3]
+    z = torch.tensor([row["z"] for row in result["pictures"]])
+    reads = classifier.read(generator(path_through([z[0], ends[1], z[1]], PATHS["linear"], torch.linspace(0, 1, 3))))
+    (walk,) = result["walks"]
+    assert (walk["digits"], walk["reads"]) == ([files[0], 3, files[1]], reads.argmax(1).tolist())
+    assert list(walk["middles"]) == ["a 7.png-3", "3-b.png"] and (tmp_path / "run" / "walk-own-3-own.png").is_file()
+    assert np.array_equal(drawn[0].axes[0].images[0].get_array()[:28, :28], tile(own[:1], 1))
+    assert "a 7.png: dark on light, 28 × 28 pixels; --invert\n" in capsys.readouterr().out
+
+
 def test_a_mistake_is_one_line_and_nothing_is_written(mistake):
     for digits in ("3", "3" * 21):
         assert "--digits: a walk needs from 2 to 20 digits" in mistake(part2.interpolate, "--digits", *digits)
     assert "the walk has 203 images, and a picture holds 200 at most" in mistake(part2.interpolate, "--steps", "102")
     assert "--steps: the walk has 201" in mistake(part2.interpolate, "--digits", *"34", "--steps", "201")
+    for flags in (["--from", 3], ["--to", 3], ["--from", 3, "--to", 4, "--digits", 3, 4]):
+        assert "--from: needs --to, and the other way round, and neither goes with" in mistake(
+            part2.interpolate, *flags
+        )
+    assert "the walk has 201" in mistake(part2.interpolate, "--from", 3, "--to", *[4] * 20)
+    assert "no_such.png: cannot be read" in mistake(part2.interpolate, "--from", "no_such.png", "--to", 4)
     assert (parse_args(["--digits", *"34", "--steps", "200"]).steps, parse_args([]).walks) == (200, 1000)
