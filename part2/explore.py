@@ -31,7 +31,7 @@ from common.pages import build, encode, finish
 from common.runs import Run, path_as_text, read_config
 from part2.gan import Generator
 from part2.judges.networks import Classifier, load_classifier
-from part2.networks.inverse import RATE, WEIGHT
+from part2.networks.inverse import WEIGHT
 from part2.networks.trained import find_generator, load_generator, trained_on
 from part2.networks.walks import draw_and_read, find_ends
 
@@ -39,7 +39,7 @@ import torch
 from torch import nn
 
 ENDS = 8  # latent points of a digit, at most
-CANDIDATES, STEPS = 1000, 100  # of the search for a drawing; it goes on from four of them at once
+CANDIDATES, STEPS, RATE = 1000, 100, 0.1  # of the search for a drawing, from four at once; fewer steps are larger
 TEMPLATE = Path(__file__).parent / "page" / "explore.html"
 
 

@@ -111,7 +111,7 @@ class Judge:
 
     @cached_property
     def authenticity_of_real(self) -> float:
-        return self.authenticity(self.real)
+        return self.authenticity(self.real_features["_autoencoder"][0])
 
     @cached_property
     def floor(self) -> dict[str, float]:
@@ -127,25 +127,25 @@ class Judge:
         of_real = self.real_features.items()
         return {f"frechet{suffix}": frechet(real, self.features(images, suffix)) for suffix, (real, _) in of_real}
 
-    def authenticity(self, images: torch.Tensor) -> float:
-        """By the autoencoder, and of a part of the images."""
-        some = images[:: max(1, len(images) // COMPARED)]
-        return authenticity(self.features(some, "_autoencoder"), self.training_features)
+    def authenticity(self, features: torch.Tensor) -> float:
+        """By the autoencoder's features of images, of a part of them."""
+        return authenticity(features[:: max(1, len(features) // COMPARED)], self.training_features)
 
+    @torch.no_grad()
     def __call__(self, images: torch.Tensor, asked: torch.Tensor | None = None) -> dict[str, float]:
         """`asked`: the digits (n,) that the generator was asked for, if it was.
 
         `authentic` is the images' authenticity ÷ that of the real images, which are new: about 1 for new images, 0 for
         copies of training images, in between if some are copies; above 1 far from any real image, as noise is.
         """
-        scores = {}
+        scores, features = {}, {suffix: self.features(images, suffix) for suffix in self.extractors}
         for suffix, (real, real_radii) in self.real_features.items():
-            found = measure(OF_FEATURES, real, self.features(images, suffix), real_radii)
+            found = measure(OF_FEATURES, real, features[suffix], real_radii)
             scores |= {name + suffix: value for name, value in found.items()}
         if "_autoencoder" in self.extractors:
-            scores["authentic"] = self.authenticity(images) / (self.authenticity_of_real or 1)
+            scores["authentic"] = self.authenticity(features["_autoencoder"]) / (self.authenticity_of_real or 1)
         if self.classifier:
-            probability = self.classifier.read(images.to(self.device))
+            probability = torch.cat([self.classifier.fc(part).softmax(1) for part in features[""].split(1000)])
             scores |= measure(OF_READINGS, probability)
             if asked is not None:
                 scores["asked"] = (probability.argmax(1) == asked).double().mean().item()

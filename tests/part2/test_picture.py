@@ -39,7 +39,7 @@ def test_mnist_s_own_pictures_are_taken_as_they_are_and_centring_hardly_moves_th
     assert (read(path) - images[3:4]).abs().max() < 1e-5
     assert capsys.readouterr().out == f"{path}: light on dark, 28 × 28 pixels; taken as it is\n"
     moved = torch.stack([(centre(image.unsqueeze(0)) - image).norm() for image in images])
-    assert moved.median() < 3 and images.flatten(1).add(1).norm(dim=1).min() > 8
+    assert moved.median() < 4 and images.flatten(1).add(1).norm(dim=1).min() > 8
 
 
 def test_a_photo_is_read_as_the_digit_that_was_written(mnist, tmp_path, capsys):
