@@ -5,9 +5,9 @@
     python make_report.py compare --out_dir outputs/again  make runs again that are in the published tables
 
 A run whose row is there is not made again, and nothing is deleted. If it is stopped, start it again: it continues. Not
-made here is, of what NOTES.md shows: the trials, the earlier versions (such as part1/curriculum), rejection, the older
-benchmarks, and the training of the project's own judges (part2/judges/train_judges.py). The pretrained generator is
-seed 3 of the improved recipe. `export_network` (part1/networks/trained.py) and `export_networks`
+made here is, of what NOTES.md shows: the trials, the earlier versions (such as part1/curriculum), rejection, spoiled
+images, the older benchmarks, and the training of the project's own judges (part2/judges/train_judges.py). The
+pretrained generator is seed 3 of the improved recipe. `export_network` (part1/networks/trained.py) and `export_networks`
 (part2/networks/trained.py) wrote the pretrained networks.
 """
 
@@ -253,7 +253,6 @@ def studies(out_dir: Path) -> dict[str, Callable[[], object]]:
         make("help", wrong, curve=read_metrics, keep=keep_grid)()
         draw_help(out_dir)
 
-    spoiled = [planned("judge", "part2/judges/show_judge.py", "")]
     own = [planned("improved", "part2/judges/show_inverse.py", "", PRETRAINED / "generator")]
     return {
         "sweep": call("part1/sweep.py", SWEEP, "part1/sweep"),
@@ -264,7 +263,6 @@ def studies(out_dir: Path) -> dict[str, Callable[[], object]]:
         "films": lambda: [keep_pictures(out_dir / "part2/compare/runs" / name, name) for name in FILMS],
         "evaluate": make("part2/evaluate", of_both("part2/evaluate.py"), keep=keep_pictures),
         "interpolate": make("part2/interpolate", of_both("part2/interpolate.py"), keep=keep_pictures),
-        "judge": make("part2/judge", spoiled, curve=read_metrics, keep=keep_pictures),
         "labels": make("part2/labels", labels(out_dir / "part2/conditional/runs")),
         "few": make("part2/few", few(out_dir / "part2/few/runs")),
         "inverse": make("part2/inverse", own, keep=keep_pictures),

@@ -41,7 +41,8 @@ SHOWN = 16  # samples of each run
 REAL = "real training images"
 GOALS = (20, 10, 5, 3)  # Fréchet distances of the board
 SHARED = ("n_epochs", "data_size", "eval_interval", "eval_split", "precision")  # settings of all runs
-MEASURED = [*list(COLUMNS)[2:], "frechet_autoencoder", "logit_training", "logit_unseen", "logit_generated"]
+MEASURED = ["smudged", "frechet", "precision", "recall", "coverage", "kid", "authentic", "asked", "frechet_autoencoder"]
+MEASURED += ["logit_training", "logit_unseen", "logit_generated"]
 
 
 def by_recipe(rows: list[dict]) -> dict[str, list[dict]]:

@@ -41,26 +41,26 @@ def by_digit(probability: torch.Tensor) -> dict[str, float]:
     return {f"{name}_{digit}": value for name, row in shares.items() for digit, value in enumerate(row.tolist())}
 
 
-# A measure is one function and one line here: (function, names of its scores that tables show). It returns the score,
-# or a dictionary of scores. OF_FEATURES: features (n, d) of real images and of others, and the radii of the real ones;
+# A measure is one function and one line here: (function, the name of its score). It returns the score, or a dictionary
+# of scores. OF_FEATURES: features (n, d) of real images and of others, and the radii of the real ones;
 # scores of the second network end in _autoencoder. OF_READINGS: the classifier's probabilities (n, 10).
 OF_FEATURES = [
-    (lambda real, fake, _: frechet(real, fake), ["frechet"]),
-    (neighbourhood, ["precision", "recall", "density", "coverage"]),  # density, and the score: of older runs
-    (lambda real, fake, _: kernel_distance(real, fake), ["kid"]),
+    (lambda real, fake, _: frechet(real, fake), "frechet"),
+    (neighbourhood, ""),
+    (lambda real, fake, _: kernel_distance(real, fake), "kid"),
 ]
-OF_READINGS = [(smudged, ["smudged"]), (by_digit, [])]
+OF_READINGS = [(smudged, "smudged"), (by_digit, "")]
+# What tables show of these. Precision says what `smudged` says, and coverage what recall says.
 COLUMNS = {"floors": "distance ÷ floor", "floors_autoencoder": "… by the autoencoder", "smudged": "smudged"}
-COLUMNS |= {name: name for _, names in OF_FEATURES + OF_READINGS for name in names} | {"score": "score"}
-COLUMNS |= {"frechet": "Fréchet", "kid": "KID", "authentic": "authentic", "asked": "read as asked"}
+COLUMNS |= {"recall": "recall", "kid": "KID", "authentic": "authentic", "asked": "read as asked"}
 
 
 def measure(measures: list[tuple], *data: torch.Tensor) -> dict[str, float]:
     """The scores by all of the measures."""
     scores = {}
-    for function, names in measures:
+    for function, name in measures:
         found = function(*data)
-        scores |= found if isinstance(found, dict) else {names[0]: found}
+        scores |= found if isinstance(found, dict) else {name: found}
     return scores
 
 

@@ -59,7 +59,7 @@ def find_ends(z: torch.Tensor, probability: torch.Tensor, digits: list[int]) -> 
         read_so = probability.argmax(1) == digit
         if not read_so.any():
             what = f"the classifier reads none of {len(z):,} images as a {digit}"
-            raise UserError(f"--digits {digit}: {what}; train the generator for longer, or name another --run")
+            raise UserError(f"--digits or --to {digit}: {what}; train the generator for longer, or name another --run")
         confident = z[probability[:, digit] >= CONFIDENT]
         ends[digit] = confident if len(confident) else z[(probability[:, digit] * read_so).argmax()].unsqueeze(0)
     return ends

@@ -2,7 +2,6 @@
 
 import part2.evaluate
 import part2.judges.judge
-import part2.judges.show_judge
 import part2.sources.files
 from part2.images import Digits, load_mnist
 from tests.tiny_runs import first_digits
@@ -22,7 +21,7 @@ def few(monkeypatch, mnist) -> dict[str, Digits]:
     parts = {split: Digits(*(part[:n] for part in mnist[split])) for split, n in (("train", 600), ("test", 200))}
     monkeypatch.setattr(part2.sources.files, "load_mnist", parts.__getitem__)
     monkeypatch.setattr(part2.judges.judge, "VALIDATION", 200)
-    for module in (part2.judges.judge, part2.evaluate, part2.judges.show_judge):
+    for module in (part2.judges.judge, part2.evaluate):
         monkeypatch.setattr(module, "SAMPLES", 200)
     return parts
 

@@ -102,7 +102,7 @@ def test_one_command_adds_a_seed_to_a_published_table(tmp_path, monkeypatch):
         {"epoch": 2, "batch": 10, "seconds": 8.0, **dict.fromkeys(MEANS, 1.0), **MEASURED, "floors": 3.0},
     ]
     finished = [run for run in read_csv(tmp_path / "runs.csv") if run["run"] == "improved-seed0"]
-    scores = {name: cell for name, cell in finished[0].items() if name in COLUMNS or name[-1].isdecimal()}
+    scores = {name: cell for name, cell in finished[0].items() if name in (*COLUMNS, "frechet") or name[-1].isdecimal()}
 
     def make(folder, plan, jobs, add):
         for run in plan:
@@ -167,12 +167,12 @@ def test_the_table_shows_mean_and_range_and_distances_in_floors_with_their_inter
     reference, improved, gone, real = cells_of(to_table(rows, REAL_ROW))
     assert reference[:4] == ["reference", "3", "4", "150.0 ± 124.2 (100.0–200.0)"]  # 4.303 · 50 / √3
     assert improved[:5] == ["improved", "1", "4", "3.50", "3.50"] and gone == ["gone", *improved[1:]]
-    assert improved[5:7] == ["0.100", "7.00"] and improved[-1] == "5.5–14.5 %"
-    assert real[:5] == [REAL, "", "", "1.00", "1.00"] and real[6] == "2.00"
-    older = {name: cell for name, cell in REFERENCE[0].items() if name not in ("coverage", "frechet_autoencoder")}
+    assert improved[5:] == ["0.100", "0.50", "5.5–14.5 %"]
+    assert real[:5] == [REAL, "", "", "1.00", "1.00"]
+    older = {name: cell for name, cell in REFERENCE[0].items() if name not in ("recall", "frechet_autoencoder")}
     reference, _ = cells_of(to_table([older, REFERENCE[1]], REAL_ROW))
     assert reference[3:6] == ["125.0 (100.0–150.0)", "", "0.100"]  # no interval of two; empty where one has no value
-    assert reference[7:] == ["0.50", "0.50", "0.50", "", "5.00", "5.5–14.5 %"]
+    assert reference[6:] == ["", "5.5–14.5 %"]
 
 
 def test_the_board_shows_when_a_distance_was_first_reached():

@@ -74,7 +74,7 @@ def test_ends_are_the_points_read_with_a_confidence_of_95_percent_else_the_sures
     # the first has the highest probability of a 3, but is read as an 8
     readings = reading(d3=0.48, d8=0.52), reading(d3=0.4, d1=0.3, d2=0.3), reading(d3=0.45, d1=0.3), reading(d1=1)
     assert ends_among(*readings, digits=[3]) == {3: [2]}
-    with pytest.raises(UserError, match="--digits 3: the classifier reads none of 2 images as a 3"):
+    with pytest.raises(UserError, match="--digits or --to 3: the classifier reads none of 2 images as a 3"):
         ends_among(reading(d3=0.48, d8=0.52), reading(d1=1), digits=[1, 3])
 
 
