@@ -7,8 +7,8 @@
 A run whose row is there is not made again, and nothing is deleted. If it is stopped, start it again: it continues. Not
 made here is, of what NOTES.md shows: the trials, the earlier versions (such as part1/curriculum), rejection, spoiled
 images, the older benchmarks, and the training of the project's own judges (part2/judges/train_judges.py). The
-pretrained generator is seed 3 of the improved recipe. `export_network` (part1/networks/trained.py) and `export_networks`
-(part2/networks/trained.py) wrote the pretrained networks.
+pretrained generator is seed 3 of the improved recipe. `export_network` (part1/networks/trained.py) and
+`export_networks` (part2/networks/trained.py) wrote the pretrained networks.
 """
 
 import argparse
@@ -68,7 +68,7 @@ COMPARISONS = {  # study → calls of part2/compare.py
     "soon": [f"--recipes improved --n_epochs 10 --eval_interval 1 {ON_TEST}"],
     "bf16": [f"--recipes improved --precision bf16 {BRIEF}"],
     "crisp": [f"--recipes crisp --seeds 0 1 2 3 4 --n_epochs 150 --eval_interval 50 --precision bf16 {ON_TEST}"],
-    "conditional": [f"--recipes conditional --seeds 0 1 2 3 4 --n_epochs 60 --eval_interval 20 --jobs 2 {ON_TEST}"],
+    "conditional": [f"--recipes conditional --seeds 0 1 2 3 --n_epochs 60 --eval_interval 20 --jobs 2 {ON_TEST}"],
     "memory": ["--recipes improved --seeds 10 --n_epochs 150 --eval_interval 10 --precision bf16"],
     # how soon: on a machine that does nothing else
     "board": [f"--recipes improved --n_epochs 12 --eval_interval 1 {ON_TEST}"],
@@ -123,7 +123,7 @@ def judges(runs: Path) -> list[PlannedRun]:
 def few(runs: Path) -> list[PlannedRun]:
     """GANs of a few training images, and what the judge says of them."""
     plan = []
-    for n, seed in product(FEW, range(3)):
+    for seed, n in product(range(3), FEW):
         name, flags = f"n{n}-seed{seed}", f"--images MNIST --data_size {n} --n_epochs 10 --save_interval 5000"
         plan.append(planned(name, "part2/train_gan.py", f"{flags} --seed {seed}"))
         plan.append(planned(f"{name}-evaluate", "part2/evaluate.py", "", runs / name))
@@ -133,7 +133,7 @@ def few(runs: Path) -> list[PlannedRun]:
 def labels(runs: Path) -> list[PlannedRun]:
     """GANs with and without labels: what the judge says, and what a classifier learns from their digits alone."""
     networks = {"improved": PRETRAINED / "generator"}
-    networks |= {name: runs / name for name in (f"conditional-seed{seed}" for seed in range(5))}
+    networks |= {name: runs / name for name in (f"conditional-seed{seed}" for seed in range(4))}
     scripts = {"evaluate": ("part2/evaluate.py", ""), "learn": ("part2/judges/train_judges.py", "classifier")}
     return [
         planned(f"{name}-{what}", *script, network)

@@ -51,7 +51,7 @@ def show_inverse(args: argparse.Namespace) -> Path:
     result["read_alike"] = torch.eq(*reads).double().mean().item()
     draw_found(pictures[:SHOWN], Found(*(part[:SHOWN] for part in found)), run.folder / "found.png")
     run.finish({"generator": path_as_text(source), **result})
-    print("\n".join(f"{name:12}{value:8,.3f}" for name, value in result.items()))
+    print("\n".join(f"{name:12}{value:8.4g}" for name, value in result.items()))
     print(f"picture: {run.folder / 'found.png'}")
     return run.folder
 
