@@ -188,8 +188,8 @@ def beyond_the_assignment() -> list[str]:
     for label, (name, form) in MEASURED.items():
         found = [r.column([r.rows("part2/few", run=f"n{n}-seed{s}-evaluate")[0] for s in range(3)], name) for n in FEW]
         table.append(r.line(label, *(f"{mean(v):{form}} ({r.span(v, form, '–')})" for v in found)))
-    return table + r.pieces(f"""After 60 epochs {smudged:.3f} are smudged (`improved`: {then["smudged"]:.3f}), but recall
-    is {recall:.2f} ({then["recall"]:.2f}) and the distance {mean(r.values(of, "floors", "conditional")):.1f} floors
+    return table + r.pieces(f"""After 60 epochs {smudged:.3f} are smudged (`improved`: {then["smudged"]:.3f}), but
+    recall is {recall:.2f} ({then["recall"]:.2f}) and the distance {mean(r.values(of, "floors", "conditional")):.1f} floors
     ({floors[0]:.1f}; n = {len(of)} and 5). · The classifier reads at least {100 * asked:.1f} % as asked. · trained on
     60,000 digits of the pretrained generator alone reads {learned[0]:.2f} % of MNIST's test images, on those of
     `conditional` {r.span(learned[1:])} % (n = 1 and {len(learned) - 1}) · It is

@@ -66,7 +66,7 @@ def test_a_measure_is_a_function_and_a_line(few, monkeypatch):
     monkeypatch.setattr(judge, "OF_READINGS", [(lambda probability: {"a": 1.0, "b": 2.0}, "")])
     scores = Judge("test", CPU)(few["train"].images[:50])
     assert list(scores)[5:6] + list(scores)[11:] == ["n", "n_autoencoder", "authentic", "a", "b"] and scores["n"] == 50
-    assert list(COLUMNS) == "floors floors_autoencoder smudged recall kid authentic asked".split()
+    assert list(COLUMNS) == ["floors", "floors_autoencoder", "smudged", "recall", "kid", "authentic", "asked"]
 
 
 def test_copies_are_not_authentic_half_copies_half_as_much_as_new_images(few, mnist, monkeypatch):
