@@ -39,10 +39,10 @@ def what_to_run() -> list[str]:
     ({r.span(r.column(found["crisp"], "smudged"), ".3f")} in five seeds), a little less variety (table) |
     {took(found["crisp"], 60)} min | · distance ÷ floor {r.span(r.in_floors("compare", "improved"))} in five seeds
     (table) | {took(found["improved"], 60)} min | · distance ÷ floor {good:.1f} in one seed of three; the others draw a
-    few broken shapes (table) | {took(found["reference"], 60)} min | · reads
-    {100 * learned:.2f} % of MNIST's test images (n = 1; · {r.span(r.column(of, "smudged"), ".3f")} smudged in {r.WORDS[len(of)]} seeds, but less variety (table) |
-    {took(of, 60)} min (an overloaded machine) | · [CONFIDENT in part2/judges/networks.py] with less
-    than 95 % confidence""")
+    few broken shapes (table) | {took(found["reference"], 60)} min | · reads {100 * learned:.2f} % of MNIST's test
+    images (n = 1; · {r.span(r.column(of, "smudged"), ".3f")} smudged in {r.WORDS[len(of)]} seeds, but less variety
+    (table) | {took(of, 60)} min (an overloaded machine) | · [CONFIDENT in part2/judges/networks.py] with less than 95 %
+    confidence""")
 
 
 def results_to_beat() -> list[str]:
