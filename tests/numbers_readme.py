@@ -32,7 +32,7 @@ def what_to_run() -> list[str]:
     [good] = [distance for distance in r.in_floors("compare", "reference") if distance < 100]
     of, learned = r.trained("conditional", "conditional"), r.cell("part2/labels", "test_accuracy", run="improved-learn")
     return r.pieces(f"""in {r.WORDS[len(proved)]} of ten seeds (runs) | {took(proved)} s | · test accuracy 1.0 in
-    {r.WORDS[len(at_ten)]} of five seeds (runs); longer sequences, of 30 and 100 digits, are often misread |
+    {r.WORDS[len(at_ten)]} of five seeds (runs); it often misreads longer sequences, of 30 and 100 digits |
     {took(at_ten)} s | · in {r.WORDS[len(sums)]} of five seeds | {took(sums)} s | · [of the command] | 100 new sevens ·
     distance ÷ floor {r.evaluated("improved")["floors"]} (n = 1; · distance ÷ floor
     {r.span(r.in_floors("soon", "improved"))} in three seeds (table) | {took(found["soon"])} s | · few smudged digits
