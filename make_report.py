@@ -22,7 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from common import cli, seeds
-from common.figures import bare_axes, new_figure, tile
+from common.figures import bare_axes, new_figure, render, tile
 from common.files import read_csv, read_metrics, write_atomic
 from common.find import OUTPUTS, PRETRAINED
 from common.studies import PlannedRun, make_runs, module_of
@@ -209,9 +209,7 @@ def overview(path: Path) -> None:
         for axes in (left, right):
             bare_axes(axes)
             axes.set(xticks=[], yticks=[])
-        figure.savefig(buffer := io.BytesIO())
-        figure.style.__exit__(None, None, None)
-        frames.append(Image.open(buffer).convert("RGB"))
+        frames.append(Image.open(render(figure)).convert("RGB"))
     first, *others = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames[-1:] + frames[:-1])
     pauses = [2000] + [250] * len(others)  # milliseconds
     first.save(buffer := io.BytesIO(), "GIF", save_all=True, append_images=others, duration=pauses, loop=0)

@@ -39,12 +39,16 @@ def new_figure(width: float, height: float, **settings):
     return figure
 
 
+def render(figure) -> io.BytesIO:
+    """The figure as PNG; returns to the user's style."""
+    figure.savefig(buffer := io.BytesIO(), format="png", pil_kwargs={"optimize": True})
+    figure.style.__exit__(None, None, None)
+    return buffer
+
+
 def save_figure(figure, path: Path) -> None:
     """Write the figure to `path` as PNG, and return to the user's style."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", pil_kwargs={"optimize": True})
-    figure.style.__exit__(None, None, None)
-    write_atomic(path, buffer.getvalue())
+    write_atomic(path, render(figure).getvalue())
 
 
 def plain_axes(axes) -> None:

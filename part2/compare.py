@@ -173,7 +173,7 @@ def draw_samples(rows: list[dict], digits: np.ndarray, path: Path) -> None:
     figure = new_figure(9, 0.42 * len(rows))
     axes = figure.subplots()
     axes.set_anchor("E")  # names stand on the left
-    axes.imshow(strips.reshape(digits.shape)[:-2], cmap="gray", vmin=0, vmax=255)
+    axes.imshow(strips.reshape(digits.shape)[:-2], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set_yticks(14 + 30 * np.arange(len(rows)), [f"{row['recipe']} {row['seed']}" for row in shown])
     axes.set_xticks([])
     bare_axes(axes)

@@ -83,7 +83,7 @@ class Judge:
     def __init__(self, split: str, device: torch.device, **named: Path | None):
         networks = {name: LOADERS[name](path) for name, path in named.items() if path}
         data = [network.trained_on for network in networks.values()] or [{"name": "MNIST"}]
-        self.source = Source(**{field: data[0][field] for field in Source._fields if field in data[0]})
+        self.source = Source.of(data[0])
         self.training, self.device = self.source.load("train").images, device
         known, n_validation = self.source.describe(self.training), len(self.training) // 6
         if any(known.get(key) != found.get(key) for found in data for key in ("name", "crc32")):

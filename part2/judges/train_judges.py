@@ -80,10 +80,12 @@ def train_judges(args: argparse.Namespace) -> Path:
     """One training run; returns its folder."""
     kind_of_network, losses_of, logged, measure = SETUPS[args.judge]
     source = Source(args.images or "MNIST", args.resize, args.grey)
-    training, test = (Digits(*(part.to(args.device) for part in source.load(split))) for split in ("train", "test"))
-    data = source.describe(training.images)
     if args.run:
         training, data = draw_digits(args), {"name": f"digits of {path_as_text(args.run)}", "size": EPOCH}
+    else:
+        training = source.load("train")
+        data = source.describe(training.images)
+    training, test = (Digits(*(part.to(args.device) for part in of)) for of in (training, source.load("test")))
     if args.judge == "classifier" and not 0 <= training.labels.min() <= training.labels.max() <= 9:
         raise cli.UserError(f"--images {source.name}: has no labels from 0 to 9; an autoencoder needs none")
     passes = EPOCH // len(training.images) if args.images else 1

@@ -77,7 +77,7 @@ def _best(generator: Generator, pictures: torch.Tensor, z: torch.Tensor, n: int)
 def images_of(path: Path, split: str) -> torch.Tensor:
     """The images that the GAN at `path` was trained on, or with split "test" those that it has never seen."""
     data = trained_on(path)
-    images = Source(**{name: data[name] for name in Source._fields if name in data}).load(split).images
+    images = Source.of(data).load(split).images
     return images[: data.get("size")] if split == "train" else images
 
 

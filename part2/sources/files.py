@@ -67,6 +67,11 @@ class Source(NamedTuple):
         index = np.sort(index[: MOST[split]]) if "test" in found and split in found else parts[split]
         return self._read(stored, labels, index[: MOST[split]], split)
 
+    @classmethod
+    def of(cls, data: dict) -> "Source":
+        """The source of the images that a checkpoint says it was trained on; MNIST if it names none."""
+        return cls(**{name: data[name] for name in cls._fields if name in data})
+
     def describe(self, images: torch.Tensor) -> dict:
         """What a checkpoint says of the images, of this source, that it was trained on."""
         own = {} if self.name == "MNIST" else {**self._asdict(), "crc32": zlib.crc32(images.cpu().numpy())}

@@ -50,7 +50,7 @@ def test_the_published_tables_follow_from_the_recorded_runs(name, tmp_path, figu
 
 
 ODD = [("runs.csv", b",recipe,", b",r,"), ("curves.csv", b",epoch,", b",e,"), ("runs.csv", b"real training", b"real")]
-ODD += [("digits.png", b"PNG", b"GIF"), ("digits.png", None, PUBLISHED / "soon" / "compare.png")]
+ODD += [("digits.png", b"PNG", b"GIF"), ("digits.png", None, PUBLISHED / "crisp" / "compare.png")]
 
 
 @pytest.mark.parametrize(("name", "old", "new"), ODD)
